@@ -1,0 +1,6 @@
+"""The gateway: Flowspan's shells around the core (gRPC server, stdio bridge, command line)."""
+
+import os
+
+# Before the first import of grpc: its fork handlers kill children that are spawned under uvloop while calls run.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -1,0 +1,55 @@
+"""What components and plugins there are, as people see them: the model behind ComponentService and `flowspan components`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+
+class PluginHealth(IntEnum):
+    """How a plugin is. Numbers equal `flowspan.v1.PluginHealth`."""
+
+    STARTING = 1
+    UP = 2
+    BACKING_OFF = 3
+    CIRCUIT_OPEN = 4
+    BROKEN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentDescription:
+    """A component as flows name it. Schemas: JSON bytes or None."""
+
+    path: str
+    plugin: str
+    description: str | None = None
+    input_schema: bytes | None = None
+    output_schema: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStatus:
+    """A configured plugin, now."""
+
+    name: str
+    type: str
+    health: PluginHealth
+    detail: str = ""
+    restarts: int = 0
+    capacity: int = 0
+    in_flight: int = 0
+    stderr_tail: Sequence[str] = ()
+
+
+class ComponentCatalog(Protocol):
+    """All plugins and what they offer."""
+
+    async def components(self) -> Sequence[ComponentDescription]:
+        """By path. Asks plugins that have not said yet (bounded: 5 s each)."""
+        ...
+
+    def plugins(self) -> Sequence[PluginStatus]:
+        """By name."""
+        ...

@@ -1,0 +1,1 @@
+"""The core of Flowspan: runs as durable, numbered event logs. Knows no transport."""
