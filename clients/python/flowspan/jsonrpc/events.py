@@ -1,0 +1,96 @@
+"""What a session reports to its shell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowspan.jsonrpc.error_codes import WireError
+from flowspan.jsonrpc.messages import RequestId
+
+Answer = tuple[RequestId, bytes | None, WireError | None]
+"""(our request's id, result, error): exactly one of the last two is not None."""
+
+
+class ViolationKind(StrEnum):
+    """Which rule the peer broke."""
+
+    PARSE_ERROR = "parse_error"
+    LIMIT_EXCEEDED = "limit_exceeded"
+    ENDLESS_LINE = "endless_line"
+    CONTENT_LENGTH_FRAMING = "content_length_framing"
+    BATCH = "batch"
+    INVALID_MESSAGE = "invalid_message"
+    INVALID_ID = "invalid_id"
+    INVALID_PARAMS = "invalid_params"
+    DUPLICATE_REQUEST = "duplicate_request"
+    UNKNOWN_RESPONSE = "unknown_response"
+    DUPLICATE_RESPONSE = "duplicate_response"
+    RESULT_AND_ERROR = "result_and_error"
+    PEER_REFUSED_MESSAGE = "peer_refused_message"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """The peer asks; answer with `Session.respond` or `Session.fail`. `params` is a JSON object, `{}` if absent or null."""
+
+    id: RequestId
+    method: str
+    params: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationReceived:
+    """The peer tells; unknown methods are to be ignored. `params` is a JSON object, `{}` if absent or null."""
+
+    method: str
+    params: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ResponsesReceived:
+    """Answers to our requests that came one after the other in one read. All ids were open and are so no more."""
+
+    answers: list[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolViolation:
+    """The peer broke a rule.
+
+    Attributes:
+        kind: which rule.
+        message: for people.
+        quoted: at most 200 printable characters of what came.
+        reply: bytes to write to the peer, or None.
+        count: how many violations this event stands for: floods within one read are merged, without replies.
+        charged: whether it counts towards giving the peer up. A value that is too large does not: one bad item must not
+            take its neighbours with it.
+        fatal: whether nothing more will be understood on this pipe.
+    """
+
+    kind: ViolationKind
+    message: str
+    quoted: str
+    reply: bytes | None = None
+    count: int = 1
+    charged: bool = True
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseReceived:
+    """Lines that are no messages, such as the output of `print`.
+
+    Attributes:
+        text: the lines, joined by newlines, other control characters escaped, cut at 8 KiB.
+        lines: how many there were, empty ones included.
+        size_bytes: how long they were, newlines included.
+    """
+
+    text: str
+    lines: int
+    size_bytes: int
+
+
+SessionEvent = RequestReceived | NotificationReceived | ResponsesReceived | ProtocolViolation | NoiseReceived

@@ -1,0 +1,214 @@
+"""Checks of JSON bytes that a parser would not make, at the speed of the parser.
+
+Payloads are carried as bytes and never turned into objects here, so a number comes back exactly as it was written. What is
+refused is what would hurt somebody later: invalid UTF-8, lone surrogates, numbers that no double can hold, number literals
+and member names without bound, and nesting or width that would exhaust a reader.
+
+The parser (`msgspec.Raw`) already refuses bad syntax, bad escapes, lone surrogates, control characters, NUL, byte order
+marks, NaN and Infinity while it skips a value. The rest is decided in two stages: a cheap test on the whole text (C speed,
+may be wrong only towards suspicion), and the exact one on texts that looked suspicious.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import isinf
+from typing import Final
+
+import msgspec
+
+from flowspan.errors import FlowspanError, LimitExceededError, Reason
+from flowspan.jsonrpc.limits import DEFAULT_LIMITS, FrameLimits
+
+_RAW_DECODER: Final = msgspec.json.Decoder(msgspec.Raw)
+
+# Possessive quantifiers: no backtracking, so that a long string costs one pass and no stack.
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_MEMBER_NAME: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*+:', re.DOTALL)
+_NUMBER_RUN: Final = re.compile(rb"[-+.0-9eE]+")
+_BIG_EXPONENT: Final = re.compile(rb"-?[0-9][0-9.]*+[eE]\+?[0-9]{3,}")
+
+_NUMBER_CLASSES: Final = bytes.maketrans(b"123456789+-.E", b"000000000000e")
+"""Every character of a number becomes `0`, the exponent mark becomes `e`."""
+_NUMBER_RUNS: Final = bytes.maketrans(b"123456789+-.eE", b"00000000000000")
+_OVERFLOW_HINT: Final = b"0e000"
+"""A literal of at most 64 characters overflows a double only with an exponent of three or more characters."""
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_WHITESPACE: Final = b" \t\r\n"
+_SPACED_COLONS: Final = (b" :", b"\t:", b"\n:", b"\r:")
+_BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+
+
+def check_payload(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
+    """Accept `data` as one JSON document that Flowspan can carry to any peer.
+
+    Raises:
+        FlowspanError: PARSE_ERROR; `details["cause"]` is `utf8`, `byte_order_mark`, `syntax` or `number`.
+        LimitExceededError: LIMIT_EXCEEDED; details `limit` (`depth`, `nodes`, `number`, `key`), `max`, `actual`.
+    """
+    check_utf8(data)
+    check_syntax(data, limits)
+    if numbers_look_bad(data, limits):
+        check_numbers(data, limits)
+    if len(data) > limits.unchecked_bytes:
+        check_structure(data, limits)
+
+
+def check_payloads(payloads: Sequence[bytes], limits: FrameLimits = DEFAULT_LIMITS) -> None:
+    """`check_payload` for many documents at a fraction of the cost. The error's details carry the `index` of the first bad one."""
+    whole = b"\n".join(payloads)
+    # Bytes of one document cannot complete a character of the next: outside strings the parser takes no byte above 127.
+    suspicious = numbers_look_bad(whole, limits)
+    if not suspicious and not whole.isascii():
+        try:
+            whole.decode("utf-8")
+        except UnicodeDecodeError:
+            suspicious = True
+    decode = _RAW_DECODER.decode
+    unchecked_bytes = limits.unchecked_bytes
+    if not suspicious:
+        try:
+            for data in payloads:
+                decode(data)
+                if len(data) > unchecked_bytes:
+                    check_structure(data, limits)
+            return
+        except (msgspec.DecodeError, RecursionError, FlowspanError):
+            pass  # The loop below finds the guilty one again and names it.
+    for index, data in enumerate(payloads):
+        try:
+            check_payload(data, limits)
+        except FlowspanError as error:
+            error.details["index"] = index
+            raise
+
+
+def check_utf8(data: bytes) -> None:
+    """Raise PARSE_ERROR with cause `utf8` unless `data` is strict UTF-8 (no overlong forms, no encoded surrogates)."""
+    if data.isascii():
+        return
+    if data.startswith(_BYTE_ORDER_MARKS):
+        raise FlowspanError(
+            "JSON starts with a byte order mark; send UTF-8 without one", reason=Reason.PARSE_ERROR, cause="byte_order_mark"
+        )
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FlowspanError(
+            f"JSON is not valid UTF-8 at byte {error.start}: {error.reason}", reason=Reason.PARSE_ERROR, cause="utf8"
+        ) from None
+
+
+def check_syntax(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
+    """Raise PARSE_ERROR with cause `syntax` unless `data` is one JSON document, or LIMIT_EXCEEDED if it nests beyond any parser."""
+    try:
+        _RAW_DECODER.decode(data)
+    except RecursionError:
+        raise too_deep(limits.max_depth) from None
+    except msgspec.DecodeError as error:
+        raise FlowspanError(f"not JSON: {error}", reason=Reason.PARSE_ERROR, cause="syntax") from None
+
+
+def too_deep(max_depth: int) -> LimitExceededError:
+    """LIMIT_EXCEEDED for `depth`. `actual` is where counting stopped, so a floor for the true depth."""
+    return LimitExceededError(
+        f"JSON nests deeper than {max_depth} levels; store the value as text or flatten it",
+        limit="depth",
+        max=max_depth,
+        actual=max_depth + 1,
+    )
+
+
+def numbers_look_bad(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> bool:
+    """Whether `data` (any number of documents) may hold a number that is too long or too big. False is certain, true is not."""
+    classes = data.translate(_NUMBER_CLASSES)
+    # A literal has at most one exponent mark, so one of its two sides makes up half of the excess.
+    return _OVERFLOW_HINT in classes or b"0" * (limits.max_number_chars // 2) in classes
+
+
+def check_numbers(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
+    """Exact check of the numbers of one syntactically valid document."""
+    bare = _STRING.sub(b'"', data)
+    if b"0" * (limits.max_number_chars + 1) in bare.translate(_NUMBER_RUNS):
+        actual = max(map(len, _NUMBER_RUN.findall(bare)))
+        raise LimitExceededError(
+            f"a number is written with {actual} characters, at most {limits.max_number_chars} are accepted; send it as a string",
+            limit="number",
+            max=limits.max_number_chars,
+            actual=actual,
+        )
+    for literal in _BIG_EXPONENT.findall(bare):
+        if isinf(float(literal)):
+            raise FlowspanError(
+                f"the number {literal.decode()} is beyond the range of a double; send it as a string",
+                reason=Reason.PARSE_ERROR,
+                cause="number",
+            )
+
+
+def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_depth: int = 0) -> None:
+    """Check depth, nodes and key length of one syntactically valid document.
+
+    `envelope_depth` is how many levels of `data` belong to the protocol and not to a value.
+    """
+    max_depth = limits.max_depth + envelope_depth
+    crowded = data.count(b"{") + data.count(b"[") > max_depth or len(data) > 2 * limits.max_nodes
+    if crowded:
+        bare = _STRING.sub(b'"', data)
+        _check_depth(bare, max_depth)
+        _check_nodes(bare, limits)
+    if len(data) > limits.max_key_bytes and _keys_look_long(data, limits):
+        longest = max(map(len, _MEMBER_NAME.findall(data)), default=0)
+        if longest > limits.max_key_bytes:
+            raise LimitExceededError(
+                f"a member name has {longest} bytes, at most {limits.max_key_bytes} are accepted",
+                limit="key",
+                max=limits.max_key_bytes,
+                actual=longest,
+            )
+
+
+def _check_depth(bare: bytes, max_depth: int) -> None:
+    """`bare` is a valid document whose strings were emptied."""
+    brackets = bare.translate(None, _NOT_BRACKETS)
+    # Each round takes the innermost level off every branch, so `max_depth` rounds leave nothing of an acceptable document.
+    for _ in range(max_depth):
+        if not brackets:
+            return
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    if brackets:
+        raise too_deep(max_depth)
+
+
+def _check_nodes(bare: bytes, limits: FrameLimits) -> None:
+    commas = bare.count(b",")
+    containers = bare.count(b"[") + bare.count(b"{")
+    if commas + containers + 1 <= limits.max_nodes:
+        return
+    dense = bare.translate(None, _WHITESPACE)
+    # The root, and in every container that is not empty one value more than it has commas.
+    nodes = 1 + commas + containers - dense.count(b"[]") - dense.count(b"{}")
+    if nodes > limits.max_nodes:
+        raise LimitExceededError(
+            f"JSON holds {nodes} values, at most {limits.max_nodes} are accepted; store it as a binary blob",
+            limit="nodes",
+            max=limits.max_nodes,
+            actual=nodes,
+        )
+
+
+def _keys_look_long(data: bytes, limits: FrameLimits) -> bool:
+    """A name ends at `":`; pieces between these that are short enough hold no long name."""
+    if any(spaced in data for spaced in _SPACED_COLONS):
+        return True
+    return max(map(len, data.split(b'":'))) > limits.max_key_bytes
+
+
+def one_line(payload: bytes) -> bytes:
+    """A JSON document without line breaks, to be spliced into a line. Breaks occur only between tokens, where a space will do."""
+    if b"\n" in payload:
+        payload = payload.replace(b"\n", b" ")
+    if b"\r" in payload:
+        payload = payload.replace(b"\r", b" ")
+    return payload
