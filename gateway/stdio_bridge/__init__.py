@@ -1,0 +1,1 @@
+"""Component servers in processes of their own, over stdin and stdout: start, supervision, JSON-RPC, execution."""
