@@ -1,0 +1,128 @@
+"""A flow as its author wrote it, typed. Expressions are still JSON here; `plan` compiles them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from runtime_core.model.json_value import JsonObject, JsonValue
+
+DEFAULT_MAX_RETRIES: Final = 3
+"""Both retry budgets, where the flow names no other figure."""
+
+
+class OnErrorAction(StrEnum):
+    """What becomes of a step whose attempts are spent."""
+
+    FAIL = "fail"
+    USE_DEFAULT = "useDefault"
+    RETRY = "retry"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class OnError:
+    """A step's `onError`.
+
+    Attributes:
+        default_value: a literal, used if `has_default`.
+        has_default: always with `useDefault` (absent means null); with `retry` only where the author gave a value.
+        max_retries: component retries after the first attempt, >= 0; counts only with `retry`.
+    """
+
+    action: OnErrorAction = OnErrorAction.FAIL
+    default_value: JsonValue = None
+    has_default: bool = False
+    max_retries: int = DEFAULT_MAX_RETRIES
+
+
+class BackoffKind(StrEnum):
+    """How the delay grows from one retry to the next."""
+
+    EXPONENTIAL = "exponential"
+    CONSTANT = "constant"
+    FIBONACCI = "fibonacci"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrySettings:
+    """A step's `retry`.
+
+    Attributes:
+        max_retries: transport retries (time-outs, lost servers), >= 0; None: the configured number.
+        backoff: shape of the delays.
+    """
+
+    max_retries: int | None = None
+    backoff: BackoffKind = BackoffKind.EXPONENTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step. `input` and `skip` are expressions; `skip` None means there is no condition.
+
+    Attributes:
+        timeout_s: bound on one attempt, > 0, or None.
+        skip_field: the spelling the author used, `skip` or `skipIf`; diagnostics point there.
+    """
+
+    id: str
+    component: str
+    input: JsonValue = None
+    skip: JsonValue = None
+    on_error: OnError = OnError()
+    must_execute: bool = False
+    timeout_s: float | None = None
+    retry: RetrySettings = RetrySettings()
+    metadata: JsonObject = field(default_factory=dict)
+    skip_field: str = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSchemas:
+    """JSON Schemas that a flow declares; None where it declares none."""
+
+    input: JsonValue = None
+    output: JsonValue = None
+    variables: JsonObject | None = None
+    steps: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    @property
+    def declared_variables(self) -> frozenset[str] | None:
+        """Names in the variable schema, or None without one."""
+        return None if self.variables is None else frozenset(self._variable_properties())
+
+    def variable_defaults(self) -> dict[str, JsonValue]:
+        """Variables whose declaration carries a `default`."""
+        found: dict[str, JsonValue] = {}
+        for name, schema in self._variable_properties().items():
+            if type(schema) is dict and "default" in schema:
+                found[name] = schema["default"]
+        return found
+
+    def _variable_properties(self) -> JsonObject:
+        properties = (self.variables or {}).get("properties")
+        return properties if type(properties) is dict else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow that compiles.
+
+    Attributes:
+        value: the whole document; overrides are applied to it. Never changed in place.
+        output: an expression.
+    """
+
+    value: JsonObject
+    name: str | None = None
+    description: str | None = None
+    version: str | None = None
+    schemas: FlowSchemas = FlowSchemas()
+    steps: tuple[Step, ...] = ()
+    output: JsonValue = None
+    test: JsonObject | None = None
+    examples: tuple[JsonValue, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)

@@ -1,0 +1,27 @@
+"""Lengths of time as flows write them: a number of seconds, or `1h2m3s`, `1m30s`, `250ms`."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+from runtime_core.model.json_value import JsonValue
+
+_NUMBER: Final = r"(\d+(?:\.\d+)?)"
+_TEXT: Final = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?\Z")
+_UNIT_S: Final = (3600.0, 60.0, 1.0, 0.001)
+MAX_DURATION_S: Final = 365 * 86_400.0
+"""A year: beyond it a figure is a mistake (milliseconds taken for seconds), and timers overflow far later."""
+
+
+def parse_duration_s(value: JsonValue) -> float | None:
+    """Seconds in (0, one year], or None if `value` is no such length of time."""
+    seconds = 0.0
+    if type(value) is int or type(value) is float:
+        if not abs(value) <= MAX_DURATION_S:
+            return None
+        seconds = float(value)
+    elif type(value) is str and value and (match := _TEXT.match(value)) is not None:
+        seconds = math.fsum(float(part) * unit for part, unit in zip(match.groups(), _UNIT_S, strict=True) if part is not None)
+    return seconds if 0.0 < seconds <= MAX_DURATION_S else None

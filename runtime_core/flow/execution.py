@@ -1,0 +1,298 @@
+"""One item's way through a flow: which calls are ready, and how the item ends.
+
+Pure and synchronous: outcomes in, ready calls out; no clock, no task, no lock. The caller has spent the retries before it
+reports a failure; `onError` is applied here. Nothing is kept but what later expressions may read.
+
+A node is a step, or the flow's output (the last node). It waits for the outcomes that its expression cannot do without; a
+branch that turns out to be taken may make it wait again, and what becomes needed late is scheduled then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from flowspan.errors import FlowErrorCode
+from flowspan.view.events import Outcome
+
+from runtime_core.flow.document import OnErrorAction
+from runtime_core.flow.expressions import (
+    FAILED,
+    IDLE,
+    IN_FLIGHT,
+    SKIPPED,
+    SUCCESS,
+    WAITING,
+    Failure,
+    Pending,
+    Skip,
+    expression_failure,
+    is_truthy,
+)
+from runtime_core.flow.plan import FlowPlan, PlannedStep
+from runtime_core.model.json_value import JsonValue
+
+_decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+_OUTCOME_OF: Final = {SUCCESS: Outcome.SUCCESS, SKIPPED: Outcome.SKIPPED, FAILED: Outcome.FAILED}
+_NO_CALLS: Final = ()
+
+
+class ReadyCall(msgspec.Struct, frozen=True, gc=False):
+    """A component call whose data is there. `input`: JSON bytes."""
+
+    step: PlannedStep
+    input: bytes
+
+
+class ItemEnd(msgspec.Struct, frozen=True, gc=False):
+    """How an item ended. `payload`: as in `flowspan.view.events.ItemCompleted`."""
+
+    outcome: Outcome
+    payload: bytes
+
+
+class ItemExecution:
+    """The state of one item; make it, `start()` it, `complete()` every call.
+
+    Attributes:
+        result: None until the item has ended; set once.
+        states, payloads, missing, input: read by expressions (`ItemValues`).
+    """
+
+    __slots__ = (
+        "_attempt_bases",
+        "_input_value",
+        "_late",
+        "_open_roots",
+        "_output_values",
+        "_plan",
+        "_waiting",
+        "input",
+        "missing",
+        "payloads",
+        "result",
+        "states",
+    )
+
+    def __init__(self, plan: FlowPlan, item_input: bytes) -> None:
+        self._plan = plan
+        self.input = item_input
+        self.result: ItemEnd | None = None
+        self.states = bytearray(plan.initial_states)
+        self.payloads: list[bytes] = [b""] * len(plan.initial_states)
+        self.missing: list[int] = []
+        self._waiting = list(plan.initial_waiting)
+        self._open_roots = 1 + len(plan.must_execute)
+        self._late: dict[int, list[int]] | None = None
+        self._attempt_bases: dict[int, int] | None = None
+        self._input_value: JsonValue | Failure | Pending = _UNREAD
+        self._output_values: dict[int, JsonValue | Failure] | None = None
+
+    def start(self) -> list[ReadyCall]:
+        """The calls that are ready from the beginning; call it once."""
+        return self._advance(list(self._plan.initial_ready))
+
+    def complete(self, step_index: int, outcome: Outcome, payload: bytes) -> list[ReadyCall]:
+        """A call ended for good; its retries are spent.
+
+        Args:
+            step_index: `ReadyCall.step.index`.
+            outcome: CANCELLED ends the item as cancelled at once.
+            payload: as in `flowspan.view.events.StepCompleted`.
+
+        Returns:
+            Calls that became ready. Nothing for a call whose item has ended without it.
+
+        Raises:
+            ValueError: no such call is in flight.
+        """
+        if self.result is not None:
+            return []
+        if self.states[step_index] != IN_FLIGHT:
+            raise ValueError(f"step {step_index} is not in flight")
+        if outcome is Outcome.SUCCESS:
+            state = SUCCESS
+        elif outcome is Outcome.FAILED:
+            state, payload = self._after_failure(self._plan.steps[step_index], payload)
+        elif outcome is Outcome.SKIPPED:
+            state = SKIPPED
+        else:
+            self.result = ItemEnd(Outcome.CANCELLED, payload)
+            return []
+        queue: list[int] = []
+        self._settle(step_index, state, payload, queue)
+        return self._advance(queue) if queue else []
+
+    def interrupted(self) -> None:
+        """The gateway died here: every call that was ready is made again, as a later attempt."""
+        if self.result is not None:
+            return
+        bases = self._attempt_bases = self._attempt_bases or {}
+        for index in self.in_flight():
+            bases[index] = bases.get(index, 0) + 1
+
+    def attempt_base(self, step_index: int) -> int:
+        """How many attempts of a step were lost with a gateway, >= 0."""
+        return 0 if self._attempt_bases is None else self._attempt_bases.get(step_index, 0)
+
+    def in_flight(self) -> list[int]:
+        """Steps whose call was handed out and has not completed."""
+        return [index for index, state in enumerate(self.states) if state == IN_FLIGHT]
+
+    def abandoned(self) -> list[int]:
+        """Once the item has ended: steps in flight that nothing needs; their calls may be cancelled."""
+        return [] if self.result is None else self.in_flight()
+
+    def input_value(self) -> JsonValue | Failure:
+        """The item's input, decoded at most once."""
+        if self._input_value is _UNREAD:
+            self._input_value = _decoded(self.input, "the input of the item")
+        return self._input_value  # type: ignore[return-value]
+
+    def output_value(self, step_index: int) -> JsonValue | Failure:
+        """A successful step's output, decoded at most once."""
+        values = self._output_values
+        if values is None:
+            values = self._output_values = {}
+        if step_index not in values:
+            values[step_index] = _decoded(self.payloads[step_index], f"the output of step {self._plan.steps[step_index].id}")
+        return values[step_index]
+
+    def _advance(self, queue: list[int]) -> list[ReadyCall]:
+        """Evaluate the nodes in `queue`, which grows on the way: a skipped or failed step settles others at once."""
+        ready: list[ReadyCall] = []
+        steps = self._plan.steps
+        count = len(steps)
+        for node in queue:
+            if self.result is not None:
+                break
+            if node == count:
+                expression = self._plan.output
+            else:
+                step = steps[node]
+                if step.skip is not None and not self._passes_condition(step, queue):
+                    continue
+                expression = step.input
+            value = expression.evaluate(self)
+            kind = type(value)
+            if kind is bytes:
+                payload = value
+            elif kind is Failure:
+                self._settle(node, FAILED, value.payload, queue)  # type: ignore[union-attr]
+                continue
+            elif kind is Skip:
+                self._settle(node, SKIPPED, value.payload, queue)  # type: ignore[union-attr]
+                continue
+            elif kind is Pending:
+                self._wait(node, queue)
+                continue
+            else:
+                payload = _encode(value)
+            if node == count:
+                self._settle(node, SUCCESS, payload, queue)  # type: ignore[arg-type]
+            else:
+                self.states[node] = IN_FLIGHT
+                ready.append(ReadyCall(steps[node], payload))  # type: ignore[arg-type]
+        if ready and self.result is not None:
+            for call in ready:  # the item ended in the same breath: these are never handed out
+                self.states[call.step.index] = WAITING
+            ready.clear()
+        return ready
+
+    def _passes_condition(self, step: PlannedStep, queue: list[int]) -> bool:
+        """Whether the step is to run; otherwise it is settled, or waits."""
+        assert step.skip is not None
+        value = step.skip.evaluate(self)
+        kind = type(value)
+        if kind is Pending:
+            self._wait(step.index, queue)
+        elif kind is Failure:
+            self._settle(step.index, FAILED, value.payload, queue)  # type: ignore[union-attr]
+        elif kind is Skip:
+            self._settle(step.index, SKIPPED, value.payload, queue)  # type: ignore[union-attr]
+        elif is_truthy(value):  # type: ignore[arg-type]
+            self._settle(step.index, SKIPPED, step.skipped_payload, queue)
+        else:
+            return True
+        return False
+
+    def _settle(self, node: int, state: int, payload: bytes, queue: list[int]) -> None:
+        """A node's outcome is known; nodes that waited for nothing else join the queue."""
+        plan = self._plan
+        self.payloads[node] = payload
+        states = self.states
+        states[node] = state
+        if node == len(plan.steps) or plan.steps[node].must_execute:
+            self._open_roots -= 1
+            if not self._open_roots:
+                self._end()
+                return
+        waiting = self._waiting
+        for other in plan.dependents[node] if node < len(plan.steps) else _NO_CALLS:
+            if states[other] == WAITING:
+                waiting[other] -= 1
+                if not waiting[other]:
+                    queue.append(other)
+        if self._late is not None:
+            for other in self._late.pop(node, _NO_CALLS):
+                waiting[other] -= 1
+                if not waiting[other]:
+                    queue.append(other)
+
+    def _wait(self, node: int, queue: list[int]) -> None:
+        """Steps became needed late: `node` waits for them, and they begin."""
+        late = self._late = {} if self._late is None else self._late
+        needed = list(dict.fromkeys(self.missing))
+        self.missing.clear()
+        self._waiting[node] = len(needed)
+        for step in needed:
+            late.setdefault(step, []).append(node)
+        strict, states = self._plan.strict, self.states
+        while needed:
+            step = needed.pop()
+            if states[step] != IDLE:
+                continue
+            states[step] = WAITING
+            open_steps = [other for other in strict[step] if states[other] <= IN_FLIGHT]
+            self._waiting[step] = len(open_steps)
+            if open_steps:
+                needed += open_steps
+            else:
+                queue.append(step)
+
+    def _after_failure(self, step: PlannedStep, payload: bytes) -> tuple[int, bytes]:
+        """`onError`, once the retries are spent."""
+        if step.default_payload is not None:
+            return SUCCESS, step.default_payload
+        if step.on_error.action is OnErrorAction.SKIP:
+            error = _decoded(payload, "the error")
+            message = error.get("message") if type(error) is dict else None
+            return SKIPPED, _encode({"reason": f"step {step.id} failed: {message}"})
+        return FAILED, payload
+
+    def _end(self) -> None:
+        """The output comes before the `mustExecute` steps, and these in the order of the document."""
+        states, payloads, output = self.states, self.payloads, len(self._plan.steps)
+        for node in (output, *self._plan.must_execute):
+            if states[node] == FAILED:
+                code_is_cancelled = _error_code(payloads[node]) == FlowErrorCode.CANCELLED
+                self.result = ItemEnd(Outcome.CANCELLED if code_is_cancelled else Outcome.FAILED, payloads[node])
+                return
+        self.result = ItemEnd(_OUTCOME_OF[states[output]], payloads[output])
+
+
+_UNREAD: Final = Pending()
+
+
+def _decoded(data: bytes, what: str) -> JsonValue | Failure:
+    try:
+        value: JsonValue = _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return expression_failure(f"{what} is not JSON: {error}")
+    return value
+
+
+def _error_code(payload: bytes) -> object:
+    error = _decoded(payload, "the error")
+    return error.get("code") if type(error) is dict else None

@@ -1,0 +1,315 @@
+"""Compiled expressions: what a step's input, its skip condition or a flow's output is made of.
+
+A node is evaluated against one item and gives one of
+
+* a value: JSON bytes that are passed on unread (`bytes`), or a decoded JSON value;
+* `Failure` or `Skip`: why there is no value;
+* `PENDING`: outputs of steps are missing; their indexes were added to `item.missing`.
+
+Nodes hold nothing of an item and are shared by all items of all runs. Evaluation is lazy: a branch that is not taken is
+not looked at, and only what has to be looked into is decoded.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+import msgspec
+from flowspan.errors import FlowErrorCode
+
+from runtime_core.flow.paths import NOT_FOUND as _NOT_FOUND
+from runtime_core.flow.paths import Path, format_path, walk
+from runtime_core.model.json_value import JsonValue
+
+# What is known of a step of an item. Plain numbers in a bytearray: there is one per step and item.
+IDLE: Final = 0
+WAITING: Final = 1
+IN_FLIGHT: Final = 2
+SUCCESS: Final = 3
+SKIPPED: Final = 4
+FAILED: Final = 5
+
+
+class Failure:
+    """There is no value. `payload`: JSON `{"code", "message", "data"?}`."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+
+class Skip:
+    """The value is skipped. `payload`: JSON `{"reason"?}`."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+
+class Pending:
+    """The type of `PENDING`."""
+
+    __slots__ = ()
+
+
+PENDING: Final = Pending()
+Evaluation = JsonValue | bytes | Failure | Skip | Pending
+
+
+class ItemValues(Protocol):
+    """What an expression may read of an item."""
+
+    input: bytes
+    states: bytearray
+    payloads: list[bytes]
+    missing: list[int]
+
+    def input_value(self) -> JsonValue | Failure: ...
+
+    def output_value(self, step_index: int) -> JsonValue | Failure: ...
+
+
+class Expression(Protocol):
+    """A compiled expression.
+
+    Attributes:
+        strict: steps without whose outcome it can never be evaluated.
+        is_lazy: whether it may turn out to need more than those.
+    """
+
+    strict: frozenset[int]
+    is_lazy: bool
+
+    def evaluate(self, item: ItemValues) -> Evaluation: ...
+
+
+_encode: Final = msgspec.json.Encoder().encode
+_NONE: Final[frozenset[int]] = frozenset()
+_FALSY: Final = (b"null", b"false")
+
+
+def expression_failure(message: str, pointer: str | None = None) -> Failure:
+    """An `EXPRESSION_FAILURE`; `pointer` says where in the flow the expression stands and goes into `data.path`."""
+    error: dict[str, object] = {"code": FlowErrorCode.EXPRESSION_FAILURE.value, "message": message}
+    if pointer is not None:
+        error["data"] = {"path": pointer}
+    return Failure(_encode(error))
+
+
+def is_truthy(value: JsonValue | bytes) -> bool:
+    """Only null and false are falsy; 0, "", [] and {} are not."""
+    if type(value) is bytes:
+        return value.strip() not in _FALSY
+    return value is not None and value is not False
+
+
+def is_null(value: JsonValue | bytes) -> bool:
+    """Whether the value is JSON null, decoded or not."""
+    return value is None or (type(value) is bytes and value.strip() == b"null")
+
+
+def encode_value(value: JsonValue | bytes) -> bytes:
+    """The value's JSON; bytes go through untouched."""
+    return value if type(value) is bytes else _encode(value)
+
+
+class Constant:
+    """A value that no item changes, encoded once."""
+
+    __slots__ = ("encoded",)
+    strict = _NONE
+    is_lazy = False
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        return self.encoded
+
+
+class Undefined:
+    """A variable that has no value anywhere."""
+
+    __slots__ = ("failure",)
+    strict = _NONE
+    is_lazy = False
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        return self.failure
+
+
+class WholeInput:
+    """`{"$input": "$"}`: the item's input, unread."""
+
+    __slots__ = ()
+    strict = _NONE
+    is_lazy = False
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        return item.input
+
+
+class InputPath:
+    """A place in the item's input."""
+
+    __slots__ = ("not_found", "path")
+    strict = _NONE
+    is_lazy = False
+
+    def __init__(self, path: Path, pointer: str) -> None:
+        self.path = path
+        self.not_found = expression_failure(f"Input path {format_path(path)} not found", pointer)
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        value = item.input_value()
+        if type(value) is Failure:
+            return value
+        found = walk(value, self.path)  # type: ignore[arg-type]
+        return self.not_found if found is _NOT_FOUND else found  # type: ignore[return-value]
+
+
+class StepOutput:
+    """The output of an earlier step, whole or at a path; `on_skip` stands in for a skipped one."""
+
+    __slots__ = ("index", "is_lazy", "not_found", "on_skip", "path", "strict")
+
+    def __init__(self, index: int, path: Path, on_skip: Expression | None, pointer: str) -> None:
+        self.index = index
+        self.path = path
+        self.on_skip = on_skip
+        self.not_found = expression_failure(f"Path {format_path(path)} not found", pointer)
+        self.strict = frozenset((index,))
+        self.is_lazy = on_skip is not None and (on_skip.is_lazy or bool(on_skip.strict))
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        index = self.index
+        state = item.states[index]
+        if state == SUCCESS:
+            if not self.path:
+                return item.payloads[index]
+            value = item.output_value(index)
+            if value is None or type(value) is Failure:
+                return value
+            found = walk(value, self.path)  # type: ignore[arg-type]
+            return self.not_found if found is _NOT_FOUND else found  # type: ignore[return-value]
+        if state == FAILED:
+            return Failure(item.payloads[index])
+        if state == SKIPPED:
+            return Skip(item.payloads[index]) if self.on_skip is None else self.on_skip.evaluate(item)
+        item.missing.append(index)
+        return PENDING
+
+
+class ObjectOf:
+    """An object whose members are resolved one by one."""
+
+    __slots__ = ("is_lazy", "members", "strict")
+
+    def __init__(self, members: tuple[tuple[str, Expression], ...]) -> None:
+        self.members = members
+        self.strict = _NONE.union(*(node.strict for _, node in members))
+        self.is_lazy = any(node.is_lazy for _, node in members)
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        resolved: dict[str, object] = {}
+        obstacle: Failure | Skip | Pending | None = None
+        for key, node in self.members:
+            value = node.evaluate(item)
+            kind = type(value)
+            if kind is bytes:
+                resolved[key] = msgspec.Raw(value)  # type: ignore[arg-type]
+            elif kind is Failure or kind is Skip or kind is Pending:
+                obstacle = _weightier(obstacle, value)  # type: ignore[arg-type]
+            else:
+                resolved[key] = value
+        return resolved if obstacle is None else obstacle  # type: ignore[return-value]
+
+
+class ArrayOf:
+    """An array whose members are resolved one by one."""
+
+    __slots__ = ("is_lazy", "members", "strict")
+
+    def __init__(self, members: tuple[Expression, ...]) -> None:
+        self.members = members
+        self.strict = _NONE.union(*(node.strict for node in members))
+        self.is_lazy = any(node.is_lazy for node in members)
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        resolved: list[object] = []
+        obstacle: Failure | Skip | Pending | None = None
+        for node in self.members:
+            value = node.evaluate(item)
+            kind = type(value)
+            if kind is bytes:
+                resolved.append(msgspec.Raw(value))  # type: ignore[arg-type]
+            elif kind is Failure or kind is Skip or kind is Pending:
+                obstacle = _weightier(obstacle, value)  # type: ignore[arg-type]
+            else:
+                resolved.append(value)
+        return resolved if obstacle is None else obstacle  # type: ignore[return-value]
+
+
+class Conditional:
+    """`$if`: a failed or skipped condition counts as false; only the taken branch is evaluated."""
+
+    __slots__ = ("condition", "is_lazy", "otherwise", "strict", "then")
+
+    def __init__(self, condition: Expression, then: Expression, otherwise: Expression) -> None:
+        self.condition = condition
+        self.then = then
+        self.otherwise = otherwise
+        self.strict = condition.strict
+        branches = (then, otherwise)
+        self.is_lazy = condition.is_lazy or any(branch.is_lazy or branch.strict for branch in branches)
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        condition = self.condition.evaluate(item)
+        kind = type(condition)
+        if kind is Pending:
+            return PENDING
+        if kind is Failure or kind is Skip or not is_truthy(condition):  # type: ignore[arg-type]
+            return self.otherwise.evaluate(item)
+        return self.then.evaluate(item)
+
+
+class Coalesce:
+    """`$coalesce`: the first value that is neither null nor skipped; a failed element fails the whole at once.
+
+    All null: null. Only skipped ones: skipped. Null and skipped ones: null, for a null is a value and a skip is none.
+    """
+
+    __slots__ = ("elements", "is_lazy", "strict")
+
+    def __init__(self, elements: tuple[Expression, ...]) -> None:
+        self.elements = elements
+        self.strict = elements[0].strict if elements else _NONE
+        self.is_lazy = any(node.is_lazy for node in elements) or any(node.strict for node in elements[1:])
+
+    def evaluate(self, item: ItemValues) -> Evaluation:
+        skipped: Skip | None = None
+        saw_null = False
+        for node in self.elements:
+            value = node.evaluate(item)
+            kind = type(value)
+            if kind is Pending or kind is Failure:
+                return value
+            if kind is Skip:
+                skipped = skipped or value  # type: ignore[assignment]
+            elif is_null(value):  # type: ignore[arg-type]
+                saw_null = True
+            else:
+                return value
+        return None if saw_null or skipped is None else skipped
+
+
+def _weightier(held: Failure | Skip | Pending | None, new: Failure | Skip | Pending) -> Failure | Skip | Pending:
+    """Pending over all (nothing is known yet), failed over skipped, and the first of its kind in document order."""
+    if held is None or type(held) is Skip:
+        return held if type(held) is Skip and type(new) is Skip else new
+    return new if type(new) is Pending else held

@@ -1,0 +1,155 @@
+"""A flow made ready to run: expressions compiled, dependencies turned into counters. Shared by all items of all runs that
+use the same flow, overrides and variables; nothing in it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowspan.errors import InvalidArgumentError
+
+from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
+from runtime_core.flow.document import Flow, OnError, RetrySettings, Step
+from runtime_core.flow.expression_syntax import ExpressionCompiler
+from runtime_core.flow.expressions import IDLE, WAITING, Expression, encode_value
+from runtime_core.flow.graph import dependents_of, reachable_steps
+from runtime_core.flow.overrides import apply_overrides
+from runtime_core.flow.parse import check_flow
+from runtime_core.model.ids import StepId
+from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedStep:
+    """One step, compiled.
+
+    Attributes:
+        index: position in the flow, from 0; `step_index` of events.
+        component: path as the flow gives it.
+        skip: the condition, or None.
+        default_payload: JSON of `onError`'s default value, or None if it has none.
+        skipped_payload: the payload of this step when its condition skips it.
+        timeout_s: bound on one attempt, or None.
+    """
+
+    index: int
+    id: StepId
+    component: str
+    input: Expression
+    skip: Expression | None
+    on_error: OnError
+    default_payload: bytes | None
+    skipped_payload: bytes
+    must_execute: bool
+    timeout_s: float | None
+    retry: RetrySettings
+    metadata: JsonObject
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FlowPlan:
+    """A compiled flow. Nodes 0 .. n-1 are its steps, node n is its output.
+
+    Attributes:
+        flow: the flow with its overrides applied.
+        output: the output's expression.
+        needed: steps that run in any case, unless they are skipped or their input fails.
+        component_steps: how many steps can run at all; an item with more than one journals each.
+        strict: per node, the steps without whose outcome it cannot be evaluated.
+        dependents: per step, the nodes that hold it in `strict`.
+        initial_states, initial_waiting: per node, where an item begins.
+        initial_ready: nodes that wait for nothing, in the order of the document.
+        must_execute: indexes of such steps, in the order of the document.
+    """
+
+    flow: Flow
+    steps: tuple[PlannedStep, ...]
+    output: Expression
+    needed: frozenset[int]
+    component_steps: int
+    strict: tuple[frozenset[int], ...]
+    dependents: tuple[tuple[int, ...], ...]
+    initial_states: bytes
+    initial_waiting: tuple[int, ...]
+    initial_ready: tuple[int, ...]
+    must_execute: tuple[int, ...]
+
+
+def compile_flow(flow: Flow, overrides: JsonValue = None, variables: Mapping[str, JsonValue] | None = None) -> FlowPlan:
+    """Compile a flow that was checked.
+
+    Args:
+        flow: from `check_flow` or `parse_flow`.
+        overrides: as a submit carries them; None for none.
+        variables: given with the run; they stand over the declared defaults.
+
+    Raises:
+        InvalidArgumentError: the overrides name no step, are no patch, or leave no valid flow behind.
+        FlowInvalidError: `flow` was never checked.
+    """
+    if overrides is not None:
+        flow = _overridden(flow, overrides)
+    log = DiagnosticLog()
+    values = flow.schemas.variable_defaults() | dict(variables or {})
+    compiler = ExpressionCompiler({step.id: index for index, step in enumerate(flow.steps)}, values, log)
+    steps: list[PlannedStep] = []
+    references: list[set[int]] = []
+    for index, step in enumerate(flow.steps):
+        compiler.begin(index)
+        steps.append(_planned(index, step, compiler))
+        references.append(compiler.references)
+    compiler.begin(len(steps))
+    output = compiler.compile(flow.output, "/output")
+    if log.has_fatal:
+        raise flow_invalid(log.findings)
+    must = tuple(step.index for step in steps if step.must_execute)
+    # The condition comes first: what only the input needs is not needed before it is known not to be skipped.
+    strict = (*(step.input.strict if step.skip is None else step.skip.strict for step in steps), output.strict)
+    needed = reachable_steps(strict[:-1], [*output.strict, *must])
+    alive = [node in needed for node in range(len(steps))] + [True]
+    return FlowPlan(
+        flow=flow,
+        steps=tuple(steps),
+        output=output,
+        needed=frozenset(needed),
+        component_steps=len(reachable_steps(references, [*compiler.references, *must])),
+        strict=strict,
+        dependents=dependents_of(strict),
+        initial_states=bytes(WAITING if lives else IDLE for lives in alive),
+        initial_waiting=tuple(len(nodes) if lives else 0 for nodes, lives in zip(strict, alive, strict=True)),
+        initial_ready=tuple(node for node, lives in enumerate(alive) if lives and not strict[node]),
+        must_execute=must,
+    )
+
+
+def _overridden(flow: Flow, overrides: JsonValue) -> Flow:
+    value = apply_overrides(flow.value, overrides)
+    if value is flow.value:
+        return flow
+    checked = check_flow(value)
+    if checked.flow is None:
+        worst = worst_first(checked.diagnostics)
+        raise InvalidArgumentError(
+            f"overrides leave no valid flow: {worst[0].message}, at {worst[0].path}",
+            field="overrides",
+            diagnostics=[finding.to_json() for finding in worst[:MAX_SHOWN]],
+        )
+    return checked.flow
+
+
+def _planned(index: int, step: Step, compiler: ExpressionCompiler) -> PlannedStep:
+    on_error = step.on_error
+    return PlannedStep(
+        index=index,
+        id=StepId(step.id),
+        component=step.component,
+        input=compiler.compile(step.input, f"/steps/{index}/input"),
+        skip=None if step.skip is None else compiler.compile(step.skip, f"/steps/{index}/{step.skip_field}"),
+        on_error=on_error,
+        default_payload=encode_json(on_error.default_value) if on_error.has_default else None,
+        skipped_payload=encode_value({"reason": f"the skip condition of step {step.id} holds"}),
+        must_execute=step.must_execute,
+        timeout_s=step.timeout_s,
+        retry=step.retry,
+        metadata=step.metadata,
+    )

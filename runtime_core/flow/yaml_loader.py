@@ -1,0 +1,282 @@
+"""A safe reader of YAML 1.2 (core schema) into JSON values.
+
+Works on libyaml's events without recursion: depth, nodes and expanded size are counted while reading, before anything could
+grow. Aliases may repeat a part (and count as if it were written again); they may not contain themselves. Tags are refused, and
+so are duplicate keys, keys that are no scalars, and numbers that JSON does not have. Numbers keep their exact value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
+
+from runtime_core.model.json_scan import Position, escape_pointer_token
+from runtime_core.model.json_value import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, JsonValue
+
+MAX_NODES: Final = 1_000_000
+"""Scalars, sequences and mappings of one document, aliases counted as often as they stand there."""
+MAX_EXPANDED_BYTES: Final = 8 * 1024 * 1024
+"""Characters of all scalars, aliases expanded: a document must not grow past the size that it may have."""
+
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+\Z")
+_OCTAL: Final = re.compile(r"0o[0-7]+\Z")
+_HEXADECIMAL: Final = re.compile(r"0x[0-9a-fA-F]+\Z")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_NOT_FINITE: Final = re.compile(r"(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z")
+_CONSTANTS: Final[dict[str, bool | None]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_MAYBE_NUMBER: Final = frozenset("+-.0123456789")
+_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(slots=True)
+class _Part:
+    """A value with what it weighs, aliases expanded."""
+
+    value: JsonValue
+    nodes: int = 1
+    size: int = 0
+    height: int = 0
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come. `key`: the mapping's key whose value comes next."""
+
+    part: _Part
+    mark: Any
+    anchor: str | None
+    keys: dict[str, Position] = field(default_factory=dict)
+    key: str | None = None
+
+
+def load_yaml(data: bytes) -> JsonValue:
+    """The value of the one document in `data` (UTF-8); null if there is none.
+
+    Raises:
+        FlowspanError: PARSE_ERROR with `line` and `column`: not YAML.
+        InvalidArgumentError: tags, duplicate keys (both positions), keys that are no scalars, several documents, an alias
+            inside its own anchor, more than 10^6 nodes or 8 MiB after aliases, `.nan`, `.inf` and floats out of range.
+        LimitExceededError: deeper than 64, an integer of more than 64 digits.
+    """
+    reader = _Reader()
+    for event in _events(data):
+        reader.take(event)
+    return reader.value
+
+
+def locate_yaml(data: bytes, wanted: Iterable[str]) -> dict[str, Position]:
+    """Where the values at these JSON pointers stand, for a document that `load_yaml` took. What an alias repeats stands at
+    the alias; parts of it have no place of their own."""
+    wanted = set(wanted)
+    found: dict[str, Position] = {}
+    stack: list[list[Any]] = []  # [pointer, is_mapping, awaits_key, pointer or index of the next value]
+    for event in _events(data):
+        if isinstance(event, yaml.NodeEvent):
+            pointer = ""
+            if stack:
+                frame = stack[-1]
+                if frame[1] and frame[2]:
+                    frame[2], frame[3] = False, f"{frame[0]}/{escape_pointer_token(getattr(event, 'value', ''))}"
+                    continue
+                pointer = frame[3] if frame[1] else f"{frame[0]}/{frame[3]}"
+                if frame[1]:
+                    frame[2] = True
+                else:
+                    frame[3] += 1
+            if pointer in wanted:
+                found[pointer] = _position(event.start_mark)
+            if isinstance(event, yaml.CollectionStartEvent):
+                is_mapping = isinstance(event, yaml.MappingStartEvent)
+                stack.append([pointer, is_mapping, is_mapping, 0])
+        elif isinstance(event, yaml.CollectionEndEvent):
+            stack.pop()
+    return found
+
+
+class _Reader:
+    """Builds the value from events."""
+
+    def __init__(self) -> None:
+        self.value: JsonValue = None
+        self._documents = 0
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, _Part] = {}
+        self._nodes = 0
+        self._size = 0
+
+    def take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._take_scalar(event)
+        elif kind is yaml.SequenceStartEvent or kind is yaml.MappingStartEvent:
+            self._begin(event, [] if kind is yaml.SequenceStartEvent else {})
+        elif kind is yaml.SequenceEndEvent or kind is yaml.MappingEndEvent:
+            self._finish()
+        elif kind is yaml.AliasEvent:
+            self._take_alias(event)
+        elif kind is yaml.DocumentStartEvent:
+            self._documents += 1
+            if self._documents > 1:
+                raise _refused("a flow file holds one YAML document; a second one begins", event.start_mark)
+
+    def _take_scalar(self, event: Any) -> None:
+        if event.tag is not None:
+            raise _refused(f"the tag {event.tag!r} is not allowed", event.start_mark)
+        text: str = event.value
+        part = _Part(None, size=len(text))
+        self._count(part, event.start_mark)
+        if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
+            if event.anchor is not None:
+                self._anchors[event.anchor] = _Part(text, size=len(text))
+            self._take_key(text, event.start_mark)
+            return
+        part.value = _plain_value(text, event.start_mark) if event.implicit[0] else text
+        if event.anchor is not None:
+            self._anchors[event.anchor] = part
+        self._place(part)
+
+    def _take_key(self, text: str, mark: Any) -> None:
+        frame = self._stack[-1]
+        first = frame.keys.get(text)
+        here = _position(mark)
+        if first is not None:
+            raise InvalidArgumentError(
+                f"the key {text!r} stands twice in one mapping: {first} and {here}",
+                line=here.line,
+                column=here.column,
+                firstLine=first.line,
+                firstColumn=first.column,
+            )
+        frame.keys[text] = here
+        frame.key = text
+
+    def _begin(self, event: Any, value: JsonValue) -> None:
+        if event.tag is not None:
+            raise _refused(f"the tag {event.tag!r} is not allowed", event.start_mark)
+        if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
+            raise _refused("a key is a scalar, not a sequence or a mapping", event.start_mark)
+        if len(self._stack) >= MAX_JSON_DEPTH:
+            raise _too_deep(len(self._stack) + 1, event.start_mark)
+        if event.anchor is not None:
+            self._anchors.pop(event.anchor, None)  # an older anchor of that name no longer counts
+        self._stack.append(_Open(_Part(value, nodes=1, height=1), event.start_mark, event.anchor))
+        self._count(_Part(None), event.start_mark)
+
+    def _finish(self) -> None:
+        frame = self._stack.pop()
+        if frame.anchor is not None:
+            self._anchors[frame.anchor] = frame.part
+        self._place(frame.part)
+
+    def _take_alias(self, event: Any) -> None:
+        name, mark = event.anchor, event.start_mark
+        part = self._anchors.get(name)
+        if part is None:
+            open_anchor = any(frame.anchor == name for frame in self._stack)
+            problem = "stands inside its own anchor" if open_anchor else "has no anchor before it"
+            raise _refused(f"the alias *{name} {problem}", mark)
+        if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
+            raise _refused("a key is a scalar, not an alias", mark)
+        if len(self._stack) + part.height > MAX_JSON_DEPTH:
+            raise _too_deep(len(self._stack) + part.height, mark)
+        self._count(part, mark)
+        self._place(part)
+
+    def _place(self, part: _Part) -> None:
+        if not self._stack:
+            self.value = part.value
+            return
+        frame = self._stack[-1]
+        holder = frame.part
+        holder.nodes += part.nodes
+        holder.size += part.size
+        holder.height = max(holder.height, part.height + 1)
+        if type(holder.value) is dict:
+            assert frame.key is not None
+            holder.size += len(frame.key)
+            holder.nodes += 1
+            holder.value[frame.key] = part.value
+            frame.key = None
+        elif type(holder.value) is list:
+            holder.value.append(part.value)
+
+    def _count(self, part: _Part, mark: Any) -> None:
+        self._nodes += part.nodes
+        self._size += part.size
+        if self._nodes > MAX_NODES or self._size > MAX_EXPANDED_BYTES:
+            what, most = ("nodes", MAX_NODES) if self._nodes > MAX_NODES else ("characters", MAX_EXPANDED_BYTES)
+            raise _refused(f"more than {most} {what}, aliases expanded", mark)
+
+
+def _plain_value(text: str, mark: Any) -> JsonValue:
+    """A plain scalar by the core schema of YAML 1.2."""
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in _MAYBE_NUMBER:
+        return text
+    if _INTEGER.match(text):
+        _check_digits(text.lstrip("+-"), mark)
+        return int(text)
+    if _OCTAL.match(text) or _HEXADECIMAL.match(text):
+        _check_digits(text[2:], mark)
+        return int(text[2:], 8 if text[1] == "o" else 16)
+    if _FLOAT.match(text):
+        number = float(text)
+        if abs(number) == float("inf"):
+            raise _refused(f"the number {text[:80]} is out of range", mark)
+        return number
+    if _NOT_FINITE.match(text):
+        raise _refused(f"{text} is no JSON number; quote it if text is meant", mark)
+    return text
+
+
+def _check_digits(digits: str, mark: Any) -> None:
+    if len(digits) > MAX_NUMBER_DIGITS:
+        raise LimitExceededError(
+            f"an integer of more than {MAX_NUMBER_DIGITS} digits, {_position(mark)}",
+            limit="numberDigits",
+            max=MAX_NUMBER_DIGITS,
+            actual=len(digits),
+        )
+
+
+def _events(data: bytes) -> Iterator[Any]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise FlowspanError(f"the flow is not UTF-8, at byte {error.start}", reason=Reason.PARSE_ERROR) from error
+    try:
+        yield from yaml.parse(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "not YAML"
+        if mark is None:
+            raise FlowspanError(f"the flow is not YAML: {problem}", reason=Reason.PARSE_ERROR) from error
+        place = _position(mark)
+        raise FlowspanError(
+            f"the flow is not YAML: {problem}, at {place}", reason=Reason.PARSE_ERROR, line=place.line, column=place.column
+        ) from error
+
+
+def _position(mark: Any) -> Position:
+    return Position(line=mark.line + 1, column=mark.column + 1)
+
+
+def _refused(message: str, mark: Any) -> InvalidArgumentError:
+    place = _position(mark)
+    return InvalidArgumentError(f"{message}, at {place}", line=place.line, column=place.column)
+
+
+def _too_deep(actual: int, mark: Any) -> LimitExceededError:
+    return LimitExceededError(
+        f"the flow nests deeper than {MAX_JSON_DEPTH}, at {_position(mark)}", limit="jsonDepth", max=MAX_JSON_DEPTH, actual=actual
+    )

@@ -1,0 +1,1 @@
+"""The values of the core: pure, synchronous, without a clock."""
