@@ -6,9 +6,8 @@ step stands in its `CallTemplate`.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -22,11 +21,13 @@ class CallTemplate:
         component: path as the server knows it (the route's prefix stripped, leading `/`).
         timeout_s: bound on one attempt.
         trace_id, parent_span_id: 32 and 16 hex digits.
+        depth: of the run among its parents, from 0; a sub-run whose execution cannot be told gets the greatest open one + 1.
         prepared: for the component server: whatever it prepares once per template (request bytes).
     """
 
     __slots__ = (
         "component",
+        "depth",
         "flow_id",
         "namespace",
         "parent_span_id",
@@ -50,7 +51,9 @@ class CallTemplate:
         timeout_s: float,
         trace_id: str,
         parent_span_id: str,
+        depth: int = 0,
     ) -> None:
+        self.depth = depth
         self.namespace = namespace
         self.run_id = run_id
         self.flow_id = flow_id
@@ -92,10 +95,76 @@ class ComponentCall:
         return idempotency_token(template.run_id, self.item_index, template.step_id)
 
 
+_BASE32_PAIRS: Final = tuple(
+    (high + low).encode() for high in "abcdefghijklmnopqrstuvwxyz234567" for low in "abcdefghijklmnopqrstuvwxyz234567"
+)
+"""Base32 of ten bits; four times as fast as `base64.b32encode` on a digest."""
+
+
+class IdempotencyTokens:
+    """Tokens of all items of one step of one run: base32(sha256(length-prefixed run id, item index, step id)), the first
+    26 characters (130 bits), lower case."""
+
+    __slots__ = ("_head", "_tail")
+
+    def __init__(self, run_id: str, step_id: str) -> None:
+        self._head = hashlib.sha256(f"{len(run_id)}:{run_id}".encode())
+        self._tail = b"%d" + f":{len(step_id)}:{step_id}".replace("%", "%%").encode()
+
+    def of(self, item_index: int) -> bytes:
+        digest = self._head.copy()
+        digest.update(self._tail % item_index)
+        n = int.from_bytes(digest.digest()[:17], "big") >> 6
+        p = _BASE32_PAIRS
+        return (
+            p[n >> 120] + p[n >> 110 & 1023] + p[n >> 100 & 1023] + p[n >> 90 & 1023] + p[n >> 80 & 1023] + p[n >> 70 & 1023]
+            + p[n >> 60 & 1023] + p[n >> 50 & 1023] + p[n >> 40 & 1023] + p[n >> 30 & 1023] + p[n >> 20 & 1023]
+            + p[n >> 10 & 1023] + p[n & 1023]
+        )  # fmt: skip
+
+
 def idempotency_token(run_id: str, item_index: int, step_id: str) -> str:
-    """base32(sha256(length-prefixed run id, item index, step id)), the first 26 characters, lower case."""
-    text = f"{len(run_id)}:{run_id}{item_index}:{len(step_id)}:{step_id}"
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:17])[:26].decode().lower()
+    """One token of `IdempotencyTokens`."""
+    return IdempotencyTokens(run_id, step_id).of(item_index).decode()
+
+
+class CallNaming:
+    """Names that executions have on the wire, made of their call's number, and back. One object per gateway process.
+
+    Args:
+        secret: at least 16 hex digits that nobody can guess; a task token gives the rights of its execution.
+        span_prefix: 6 random hex digits, so that spans of two processes differ.
+    """
+
+    __slots__ = ("secret", "span_prefix")
+
+    def __init__(self, secret: str, span_prefix: str) -> None:
+        if len(secret) < 16 or len(span_prefix) != 6:
+            raise ValueError("a secret of at least 16 and a span prefix of 6 hex digits are needed")
+        self.secret = secret
+        self.span_prefix = span_prefix
+
+    def span_id(self, number: int) -> str:
+        """16 hex digits."""
+        return f"{self.span_prefix}{number:010x}"
+
+    def task_token(self, number: int) -> str:
+        return f"{self.secret}-{number:x}"
+
+    def number_of_token(self, token: str) -> int | None:
+        """The call's number, or None if this process made no such token."""
+        secret, dash, digits = token.rpartition("-")
+        return _hex_number(digits) if dash and secret == self.secret else None
+
+    def number_of_span(self, span_id: str) -> int | None:
+        """The call's number, or None if this process made no such span."""
+        if len(span_id) != 16 or not span_id.startswith(self.span_prefix):
+            return None
+        return _hex_number(span_id[6:])
+
+
+def _hex_number(digits: str) -> int | None:
+    return int(digits, 16) if 0 < len(digits) <= 16 and all(digit in "0123456789abcdef" for digit in digits) else None
 
 
 class CallFailure(msgspec.Struct, frozen=True, gc=False):
