@@ -4,9 +4,9 @@ Everything runs in callbacks of the event loop, on asyncio and uvloop alike: no 
 The process is started by a blocking `subprocess.Popen` (vfork and exec, 1-2 ms): a loop's own subprocess support forks under
 uvloop, and then gRPC's fork handlers run between fork and exec and crash the child.
 
-Invariants: stdout and stderr are read as fast as the owner can take them until the process is gone, whatever else happens; all that
-was written to stdout before the end is delivered before `on_exit`; `on_exit` comes exactly once, and after it no descendant that
-the kernel lets us find is alive, no descriptor is open and nothing is left to bury.
+Invariants: stdout and stderr are read as fast as the owner can take them until the process is gone, whatever else happens;
+all that was written to stdout before the end is delivered before `on_exit`; `on_exit` comes exactly once, and after it no
+descendant that the kernel lets us find is alive, no descriptor is open and nothing is left to bury.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import asyncio
 import errno
 import fcntl
 import os
-import signal
 import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from gateway.stdio_bridge.launch import LaunchSpec, StartError, plan_launch
+from gateway.stdio_bridge.exit_report import ExitReport
+from gateway.stdio_bridge.launch import Isolation, LaunchSpec, StartError, plan_launch
 from gateway.stdio_bridge.stderr_ring import StderrRing, printable
 
 PIPE_BYTES: Final = 1024 * 1024
@@ -45,48 +44,6 @@ CLOSED_STDOUT_S: Final = 0.5
 """A server that lives this long after closing stdout has not just begun to exit."""
 _EXIT_POLL_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 """Waits between looks for an exit status on systems without pidfd; the last one repeats."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExitReport:
-    """How a process ended.
-
-    Attributes:
-        name: the plugin.
-        pid: of the reaper that held it, as the gateway saw it.
-        exit_code: 0..255, or None if a signal ended it or it never started.
-        signal_number: the signal that ended it, or None.
-        start_error: set if the program could not be executed; nothing ran then.
-        stop_was_requested: whether `stop`, `terminate` or `kill` came first.
-        stderr_tail: last lines of stderr, printable, at most 4 KiB of the stream.
-        half_line: what stood on stdout after the last newline, printable, at most 1 KiB; "" if nothing.
-        lived_s: from start to end.
-    """
-
-    name: str
-    pid: int
-    exit_code: int | None
-    signal_number: int | None
-    start_error: StartError | None
-    stop_was_requested: bool
-    stderr_tail: str
-    half_line: str
-    lived_s: float
-
-    def describe(self) -> str:
-        """One sentence for error messages, e.g. ``plugin 'py' was ended by SIGSEGV after 2.1 s``."""
-        if self.start_error is not None:
-            return self.start_error.message
-        if self.signal_number is not None:
-            try:
-                how = f"was ended by {signal.Signals(self.signal_number).name}"
-            except ValueError:
-                how = f"was ended by signal {self.signal_number}"
-        elif self.exit_code is not None:
-            how = f"ended with exit code {self.exit_code}"
-        else:
-            how = "ended without a known status"
-        return f"plugin {self.name!r} {how} after {self.lived_s:.1f} s"
 
 
 def _ignore_stderr(_lines: list[str], _suppressed: int) -> None:
@@ -502,7 +459,7 @@ class ComponentProcess:
 
     def _make_report(self) -> ExitReport:
         assert self._popen is not None and self._loop is not None
-        status, start_errno = self._read_control()
+        status, start_errno, held_in = self._read_control()
         exit_code: int | None = None
         signal_number: int | None = None
         if status is not None:
@@ -527,12 +484,13 @@ class ComponentProcess:
             stderr_tail=self._ring.tail(STDERR_TAIL_BYTES),
             half_line=printable(self._last_chunk[self._last_chunk.rfind(b"\n") + 1 :][-HALF_LINE_BYTES:]),
             lived_s=self._loop.time() - self._started_at,
+            held_in=held_in,
         )
 
-    def _read_control(self) -> tuple[int | None, int | None]:
-        """Wait status of the server and errno of a failed exec, as the reaper told them."""
+    def _read_control(self) -> tuple[int | None, int | None, Isolation | None]:
+        """Wait status of the server, errno of a failed exec, and how it was held, as the reaper told them."""
         assert self._control is not None and self._loop is not None
-        status = start_errno = None
+        status = start_errno = held_in = None
         self._take_control()
         self._loop.remove_reader(self._control.fileno())
         self._control.close()
@@ -544,7 +502,9 @@ class ComponentProcess:
                 status = int(value)
             elif kind == "E":
                 start_errno = int(value)
-        return status, start_errno
+            elif kind == "I":
+                held_in = Isolation(value)
+        return status, start_errno, held_in
 
     def _set_timer(self, name: str, after_s: float, action: Callable[[], None]) -> None:
         assert self._loop is not None

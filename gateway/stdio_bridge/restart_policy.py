@@ -1,7 +1,8 @@
 """When a component server that ended may be started again. Pure: time and chance are passed in.
 
-Three answers: after a back-off, after the circuit's pause (then one probe), or never by itself (the program cannot be started, or
-speaks another protocol version). Crashes while a poisonous item is being searched for are not the server's fault and do not count.
+Three answers: after a back-off, after the circuit's pause (then one probe), or never by itself (the program cannot be
+started, or speaks another protocol version). Crashes while a poisonous item is searched for are not the server's fault and do
+not count.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ import uvloop
 
 from flowspan.errors import Reason
 from gateway.stdio_bridge import process as process_module
+from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec, StartError
-from gateway.stdio_bridge.process import ComponentProcess, ExitReport
+from gateway.stdio_bridge.process import ComponentProcess
 
 REPO = Path(__file__).parents[2]
 PATHS = os.pathsep.join([str(REPO), str(REPO / "clients" / "python")])
@@ -367,7 +368,8 @@ def test_stop_kills_a_server_that_ignores_sigterm_with_its_tree(on_loop: RunOnLo
     code = f"""
 import os, signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-subprocess.Popen([sys.executable, "-I", "-S", "-c", "import os,signal\\nif os.fork(): os._exit(0)\\nos.setsid()\\nos.write(1, b'up')\\nsignal.pause()", "{mark}"])
+daemon = "import os,signal\\nif os.fork(): os._exit(0)\\nos.setsid()\\nos.write(1, b'up')\\nsignal.pause()"
+subprocess.Popen([sys.executable, "-I", "-S", "-c", daemon, "{mark}"])
 while True: signal.pause()
 """
 
@@ -482,7 +484,8 @@ for fd in range(256):
     try: os.fstat(fd); fds.append(fd)
     except OSError: pass
 json.dump({
-  "fds": fds, "env": dict(os.environ), "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "core": resource.getrlimit(resource.RLIMIT_CORE),
+  "fds": fds, "env": dict(os.environ),
+  "nofile": resource.getrlimit(resource.RLIMIT_NOFILE), "core": resource.getrlimit(resource.RLIMIT_CORE),
   "oom": open("/proc/self/oom_score_adj").read().strip(), "leader": os.getsid(0) == os.getpid(), "cwd": os.getcwd(),
   "sigint_ignored": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
 }, open(1, "w", closefd=False))
@@ -527,13 +530,24 @@ def test_the_environment_of_a_program_without_a_locale_is_exactly_the_given_one(
 
 
 def test_a_server_in_a_namespace_sees_only_itself(on_loop: RunOnLoop) -> None:
-    """Catalogue C22: the gateway is out of reach."""
+    """Catalogue C22: the gateway is out of reach, on every kernel that allows it."""
+    unshare = [
+        "unshare",
+        *([] if os.getuid() == 0 else ["--user", "--map-current-user"]),
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "true",
+    ]
+    kernel_allows = subprocess.run(unshare, stderr=subprocess.DEVNULL, check=False, timeout=5).returncode == 0
 
     async def main() -> None:
         code = "import os\nprint(os.getpid(), os.getppid(), sorted(int(n) for n in os.listdir('/proc') if n.isdigit()))"
         async with started(python(code)) as owner:
-            assert (await owner.wait_end()).exit_code == 0
-            assert owner.output == b"2 1 [1, 2]\n"
+            report = await owner.wait_end()
+            assert report.exit_code == 0
+            assert (owner.output == b"2 1 [1, 2]\n") == kernel_allows
+            assert report.held_in is (Isolation.NAMESPACE if kernel_allows else Isolation.GROUP)
 
     on_loop(main)
 
@@ -637,7 +651,8 @@ from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.process import ComponentProcess
 
 mark, isolation, loop_name = sys.argv[1:]
-DAEMON = "import os,signal\\nif os.fork(): os._exit(0)\\nos.setsid()\\nif os.fork(): os._exit(0)\\nos.write(1, b'up')\\nsignal.pause()"
+TWICE = "import os,signal\\nif os.fork(): os._exit(0)\\nos.setsid()\\nif os.fork(): os._exit(0)\\n"
+DAEMON = TWICE + "os.write(1, b'up')\\nsignal.pause()"
 SERVER = f'''
 import signal, subprocess, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
