@@ -16,7 +16,7 @@ from flowspan.jsonrpc import (
     WireError,
     to_flowspan_error,
 )
-from pair import Pair
+from .pair import Pair
 
 
 def test_a_request_is_answered_and_both_sides_are_idle_again() -> None:
@@ -96,9 +96,7 @@ def test_a_null_error_beside_a_result_counts_as_absent() -> None:
         b'{"jsonrpc":"2.0","id":"b","result":null,"error":{"code":-32004,"message":"no"}}\n'
         b'{"jsonrpc":"2.0","id":"c","result":null}\n'
     )
-    assert event == ResponsesReceived(
-        [("a", b"1", None), ("b", None, WireError(-32004, "no")), ("c", b"null", None)]
-    )
+    assert event == ResponsesReceived([("a", b"1", None), ("b", None, WireError(-32004, "no")), ("c", b"null", None)])
 
 
 @pytest.mark.parametrize("number", ["9007199254740993", "1" + "0" * 30, "1.0", "-0.0", "1E5", "0.10", "-0"])
@@ -114,9 +112,7 @@ def test_all_planes_of_unicode_pass_raw_and_escaped() -> None:
     escaped = json.dumps("\U0001f600\u2028").encode()
     session = Session()
     session.register([1, 2])
-    (event,) = session.receive(
-        b'{"jsonrpc":"2.0","id":1,"result":%s}\n{"jsonrpc":"2.0","id":2,"result":%s}\n' % (text, escaped)
-    )
+    (event,) = session.receive(b'{"jsonrpc":"2.0","id":1,"result":%s}\n{"jsonrpc":"2.0","id":2,"result":%s}\n' % (text, escaped))
     assert event == ResponsesReceived([(1, text, None), (2, escaped, None)])
 
 
@@ -134,7 +130,9 @@ def test_an_error_arrives_with_its_reason_and_details() -> None:
     request_id, line = pair.server.request("runs/submit", b"{}")
     pair.to_gateway += line
     pair.pump_gateway()
-    pair.to_server += pair.gateway.fail(request_id, InvalidArgumentError("maxConcurrency must be at least 1", field="maxConcurrency"))
+    pair.to_server += pair.gateway.fail(
+        request_id, InvalidArgumentError("maxConcurrency must be at least 1", field="maxConcurrency")
+    )
     (event,) = pair.pump_server()
     assert isinstance(event, ResponsesReceived)
     (answer,) = event.answers

@@ -25,7 +25,8 @@ _RAW_DECODER: Final = msgspec.json.Decoder(msgspec.Raw)
 
 # Possessive quantifiers: no backtracking, so that a long string costs one pass and no stack.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_MEMBER_NAME: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\r\n]*+:', re.DOTALL)
+# Every string is matched, names and values alike: a search for names alone would take the end of one string for the start of another.
+_MAYBE_NAME: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(?:[ \t\r\n]*+(:))?', re.DOTALL)
 _NUMBER_RUN: Final = re.compile(rb"[-+.0-9eE]+")
 _BIG_EXPONENT: Final = re.compile(rb"-?[0-9][0-9.]*+[eE]\+?[0-9]{3,}")
 
@@ -34,9 +35,9 @@ _NUMBER_CLASSES: Final = bytes.maketrans(b"123456789+-.E", b"000000000000e")
 _NUMBER_RUNS: Final = bytes.maketrans(b"123456789+-.eE", b"00000000000000")
 _OVERFLOW_HINT: Final = b"0e000"
 """A literal of at most 64 characters overflows a double only with an exponent of three or more characters."""
+_ONE_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _WHITESPACE: Final = b" \t\r\n"
-_SPACED_COLONS: Final = (b" :", b"\t:", b"\n:", b"\r:")
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -159,7 +160,7 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
         _check_depth(bare, max_depth)
         _check_nodes(bare, limits)
     if len(data) > limits.max_key_bytes and _keys_look_long(data, limits):
-        longest = max(map(len, _MEMBER_NAME.findall(data)), default=0)
+        longest = max((len(text) for text, colon in _MAYBE_NAME.findall(data) if colon), default=0)
         if longest > limits.max_key_bytes:
             raise LimitExceededError(
                 f"a member name has {longest} bytes, at most {limits.max_key_bytes} are accepted",
@@ -171,12 +172,13 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
 
 def _check_depth(bare: bytes, max_depth: int) -> None:
     """`bare` is a valid document whose strings were emptied."""
-    brackets = bare.translate(None, _NOT_BRACKETS)
-    # Each round takes the innermost level off every branch, so `max_depth` rounds leave nothing of an acceptable document.
+    # One kind of bracket will do, since the document is valid; with two, a round could take two levels at once.
+    brackets = bare.translate(_ONE_BRACKET, _NOT_BRACKETS)
+    # Each round takes exactly the innermost level off every branch.
     for _ in range(max_depth):
         if not brackets:
             return
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        brackets = brackets.replace(b"[]", b"")
     if brackets:
         raise too_deep(max_depth)
 
@@ -199,10 +201,8 @@ def _check_nodes(bare: bytes, limits: FrameLimits) -> None:
 
 
 def _keys_look_long(data: bytes, limits: FrameLimits) -> bool:
-    """A name ends at `":`; pieces between these that are short enough hold no long name."""
-    if any(spaced in data for spaced in _SPACED_COLONS):
-        return True
-    return max(map(len, data.split(b'":'))) > limits.max_key_bytes
+    """Without escaped quotes every string is one piece between quotes, so that short pieces mean short names."""
+    return b'\\"' in data or max(map(len, data.split(b'"'))) > limits.max_key_bytes
 
 
 def one_line(payload: bytes) -> bytes:

@@ -41,15 +41,14 @@ class EventList:
         self._flush()
         self._events.append(event)
 
-    def add_noise(self, line: bytes, size_bytes: int | None = None) -> None:
-        """A line that is no message, without its newline; `size_bytes` with it, if `line` is only the beginning."""
+    def add_noise(self, line: bytes, size_bytes: int) -> None:
+        """A line that is no message, without its ending, or only its beginning; `size_bytes` is the whole with the ending."""
         if self.answers:
             self._flush()
-        size = len(line) + 1 if size_bytes is None else size_bytes
         self.noise_lines += 1
-        self.noise_bytes += size
+        self.noise_bytes += size_bytes
         self._pending_lines += 1
-        self._pending_bytes += size
+        self._pending_bytes += size_bytes
         room = _MAX_NOISE_CHARS - self._noise_chars
         if room > 0 and line:
             text = printable(line[: 4 * room].decode("utf-8", "backslashreplace"), room)

@@ -256,9 +256,10 @@ class Session:
 
     def _receive_line(self, line: bytes, out: EventList) -> None:
         """One line that could not be taken in bulk, without its newline."""
+        size_bytes = len(line) + 1
         line = line.removesuffix(b"\r")
         if not line.startswith(b"{"):
-            self._receive_foreign_line(line, out)
+            self._receive_foreign_line(line, size_bytes, out)
             return
         defect: FlowspanError | None = None
         try:
@@ -276,8 +277,8 @@ class Session:
         else:
             self._receive_envelope(envelope, numbers_look_bad(line, self._limits), defect, out)
 
-    def _receive_foreign_line(self, line: bytes, out: EventList) -> None:
-        """A line that does not start like a message."""
+    def _receive_foreign_line(self, line: bytes, size_bytes: int, out: EventList) -> None:
+        """A line that does not start like a message; `size_bytes` counts its line ending."""
         if line.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"\x00")):
             error = FlowspanError(
                 "a line starts with a byte order mark or NUL; write UTF-8 without a mark",
@@ -298,7 +299,7 @@ class Session:
             error = FlowspanError("batch not supported: send one object per line", reason=Reason.INVALID_REQUEST)
             self._refuse(ViolationKind.BATCH, error, None, line, out)
         else:
-            out.add_noise(line)
+            out.add_noise(line, size_bytes)
 
     def _receive_envelope(
         self, envelope: Envelope, numbers_suspicious: bool, defect: FlowspanError | None, out: EventList
@@ -405,9 +406,8 @@ class Session:
             self._fenced_responses += 1
             return
         if isinstance(request_id, int):
-            used = (
-                incarnation == self._incarnation and request_id < self._next_integer
-            ) or request_id <= self._highest_registered
+            allotted = incarnation == self._incarnation and request_id < self._next_integer
+            used = allotted or 0 <= request_id <= self._highest_registered
         else:
             used = incarnation == self._incarnation and 0 < number < self._next_number
         kind = ViolationKind.DUPLICATE_RESPONSE if used else ViolationKind.UNKNOWN_RESPONSE
