@@ -1,0 +1,1 @@
+"""Stores: implementations of `runtime_core.ports.Store`."""

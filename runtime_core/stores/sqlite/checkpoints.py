@@ -1,0 +1,106 @@
+"""When the write-ahead log is carried over into the database. By hand, so that a commit does not pay for it under load."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+_log = logging.getLogger(__name__)
+
+IDLE_S: Final = 0.05
+"""The writer rests this long before a checkpoint counts as free of charge."""
+IDLE_PAGES: Final = 1_000
+"""4 MiB of log: below, a checkpoint's own synchronisation would cost more than it saves."""
+FORCED_PAGES: Final = 16_384
+"""64 MiB: beyond, a checkpoint is made even under load; at 1,000 pages it would cost 6 to 10 ms in every hundredth commit."""
+BLOCKING_PAGES: Final = 32_768
+"""128 MiB: beyond, the writer waits (briefly) for readers to let go, so that the log can start again from its beginning."""
+BLOCKING_WAIT_MS: Final = 200
+TRUNCATE_BYTES: Final = 16 * 1024 * 1024
+"""An idle store gives the disk back what the log's file has above this."""
+ALARM_BYTES: Final = 1024 * 1024 * 1024
+
+
+class CheckpointPolicy:
+    """Watches the log's size. All methods run in the writer's thread."""
+
+    def __init__(self, db: apsw.Connection, wal_path: Path, busy_timeout_ms: int) -> None:
+        self._db = db
+        self._wal_path = wal_path
+        self._busy_timeout_ms = busy_timeout_ms
+        self._wal_pages = 0
+        self._copied_pages = 0
+        self._next_forced = FORCED_PAGES
+        self._next_blocking = BLOCKING_PAGES
+        self._is_alarmed = False
+        db.set_wal_hook(self._on_commit)
+
+    def _on_commit(self, _db: apsw.Connection, _name: str, wal_pages: int) -> int:
+        if wal_pages < self._wal_pages:  # the log started again from its beginning
+            self._copied_pages = 0
+            self._next_forced, self._next_blocking = FORCED_PAGES, BLOCKING_PAGES
+            self._is_alarmed = False
+        self._wal_pages = wal_pages
+        return apsw.SQLITE_OK
+
+    @property
+    def wants_rest(self) -> bool:
+        """Whether a pause would be used."""
+        return self._wal_pages - self._copied_pages >= IDLE_PAGES
+
+    def under_load(self) -> None:
+        """After a commit: act only if the log is large."""
+        if self._wal_pages < self._next_forced:
+            return
+        if self._wal_pages >= self._next_blocking:
+            self._next_blocking = self._wal_pages + FORCED_PAGES
+            self._blocking(apsw.SQLITE_CHECKPOINT_RESTART)
+            self._watch_size()
+        else:
+            self._passive()
+        self._next_forced = max(FORCED_PAGES, self._wal_pages + FORCED_PAGES // 4)
+
+    def at_rest(self) -> None:
+        """In a pause: copy what there is; give the file's space back if it is large."""
+        if self._wal_size() > TRUNCATE_BYTES:
+            self._blocking(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        else:
+            self._passive()
+        # A reader may have held back the rest; it is copied by a later checkpoint, not by trying in a circle.
+        self._copied_pages = self._wal_pages
+
+    def at_end(self) -> None:
+        """Before the connection closes."""
+        self._blocking(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def _passive(self) -> None:
+        self._wal_pages, self._copied_pages = self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    def _blocking(self, mode: int) -> None:
+        self._db.set_busy_timeout(BLOCKING_WAIT_MS)
+        try:
+            self._wal_pages, self._copied_pages = self._checkpoint(mode)
+        finally:
+            self._db.set_busy_timeout(self._busy_timeout_ms)
+
+    def _checkpoint(self, mode: int) -> tuple[int, int]:
+        try:
+            pages, copied = self._db.wal_checkpoint(mode=mode)
+        except (apsw.BusyError, apsw.LockedError, apsw.FullError):
+            return self._wal_pages, self._copied_pages  # a long reader, or no room to grow the database: the log keeps it all
+        return max(pages, 0), max(copied, 0)
+
+    def _wal_size(self) -> int:
+        try:
+            return self._wal_path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _watch_size(self) -> None:
+        size = self._wal_size()
+        if size > ALARM_BYTES and not self._is_alarmed:
+            self._is_alarmed = True
+            _log.warning("%s has grown to %d MiB: a foreign reader keeps the database open", self._wal_path.name, size >> 20)

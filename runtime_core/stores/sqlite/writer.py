@@ -1,0 +1,376 @@
+"""The one writer: a thread with the only connection that writes, and many calls to a commit.
+
+While a commit runs, what arrives is queued; the next commit takes all of it (no timer, no linger). Results are handed to
+the event loop once per commit, after it. Nothing here awaits: a cancelled caller cannot leave a transaction open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+
+import apsw
+
+from runtime_core.ports import Append, StoreHealth
+from runtime_core.stores.sqlite.appends import write_appends
+from runtime_core.stores.sqlite.checkpoints import IDLE_S, CheckpointPolicy
+from runtime_core.stores.sqlite.faults import RETRY_S, Fault, classify, failed_store, translate
+
+_log = logging.getLogger(__name__)
+
+MAX_COMMIT_BYTES: Final = 4 * 1024 * 1024
+MAX_COMMIT_CALLS: Final = 1024
+"""Bounds of one commit: how long it may keep the next ones waiting."""
+
+
+class Transaction:
+    """What a write may use: the connection, and files to be unlinked once the commit is durable."""
+
+    __slots__ = ("db", "doomed_files")
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self.db = db
+        self.doomed_files: list[Path] = []
+
+
+class WriteCall:
+    """One write of a caller.
+
+    Attributes:
+        apply: runs in the writer's thread within the transaction; raising undoes this call alone.
+        future: of the caller; None for work that nobody waits for.
+        size_bytes: about what it writes.
+        file: written for this call before; unlinked if the call fails.
+        then: another call to be queued behind everything else once this one is committed; given the result.
+    """
+
+    __slots__ = ("apply", "error", "file", "future", "result", "size_bytes", "then")
+
+    def __init__(
+        self,
+        apply: Callable[[Transaction], Any],
+        future: asyncio.Future[Any] | None,
+        *,
+        size_bytes: int = 0,
+        file: Path | None = None,
+        then: Callable[[Any], WriteCall | None] | None = None,
+    ) -> None:
+        self.apply = apply
+        self.future = future
+        self.size_bytes = size_bytes
+        self.file = file
+        self.then = then
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """In the loop's thread: tell the caller, unless it has gone."""
+        future = self.future
+        if future is None or future.done():
+            return
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            future.set_result(self.result)
+
+
+Write = list[Append] | WriteCall
+
+
+@dataclass(frozen=True, slots=True)
+class WriterStatistics:
+    """Counters since `open`: commits, appends committed, rows stored for them, calls that were applied."""
+
+    commits: int
+    appends: int
+    rows: int
+    calls: int
+
+
+class Writer:
+    """The thread. `submit` and `stop` may be called from any thread; callbacks come in the loop's.
+
+    Args:
+        open_database: opens and prepares the database; runs in the writer's thread, its errors are given to `ready`.
+        release: lets go of what `open_database` took, after the connection is closed.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        health: StoreHealth,
+        open_database: Callable[[], tuple[apsw.Connection, CheckpointPolicy, int]],
+        release: Callable[[], None],
+    ) -> None:
+        self._loop = loop
+        self._health = health
+        self._open_database = open_database
+        self._release = release
+        self._queue: SimpleQueue[Write | None] = SimpleQueue()
+        self._held: deque[Append] = deque()
+        self._retry_at_s = 0.0
+        self._told_full = False
+        self._in_hand: list[Write] = []
+        self._commits = self._appends = self._rows = self._calls = 0
+        self.ready: asyncio.Future[int] = loop.create_future()
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._main, name="flowspan-store-writer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, write: Write) -> None:
+        """Queue a write; never blocks."""
+        self._queue.put(write)
+
+    def stop(self) -> None:
+        """End the thread behind everything that is queued."""
+        self._queue.put(None)
+
+    def statistics(self) -> WriterStatistics:
+        return WriterStatistics(self._commits, self._appends, self._rows, self._calls)
+
+    # --- thread ------------------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            try:
+                db, checkpoints, epoch = self._open_database()
+            except BaseException as error:  # noqa: BLE001 - handed to the caller of `open`, whatever it is
+                self._release()
+                self._post(_fail, self.ready, translate(error))
+                return
+            self._post(_succeed, self.ready, epoch)
+            try:
+                self._work(db, checkpoints)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged after it
+                self._fail_stop(error)
+            finally:
+                try:
+                    db.close()
+                finally:
+                    self._release()
+        finally:
+            self._post(_succeed, self.ended, None)
+
+    def _work(self, db: apsw.Connection, checkpoints: CheckpointPolicy) -> None:
+        while True:
+            try:
+                first = self._queue.get(timeout=self._patience_s(checkpoints))
+            except Empty:
+                if self._held:
+                    self._retry_held(db)
+                elif checkpoints.wants_rest:
+                    checkpoints.at_rest()
+                continue
+            writes, is_last = self._gather(first)
+            if writes:
+                self._in_hand = writes
+                self._write(db, writes)
+                self._in_hand = []
+                checkpoints.under_load()
+            if is_last:
+                if self._held:
+                    self._retry_held(db)
+                checkpoints.at_end()
+                return
+
+    def _patience_s(self, checkpoints: CheckpointPolicy) -> float | None:
+        if self._held:
+            return max(0.0, self._retry_at_s - time.monotonic())
+        return IDLE_S if checkpoints.wants_rest else None
+
+    def _gather(self, first: Write | None) -> tuple[list[Write], bool]:
+        """All that is queued, within the bounds of a commit; and whether the end has come."""
+        writes: list[Write] = []
+        size = 0
+        write = first
+        get = self._queue.get_nowait
+        while write is not None:
+            writes.append(write)
+            size += write.size_bytes if isinstance(write, WriteCall) else sum(len(append.row) for append in write)
+            if size >= MAX_COMMIT_BYTES or len(writes) >= MAX_COMMIT_CALLS:
+                return writes, False
+            try:
+                write = get()
+            except Empty:
+                return writes, False
+        return writes, True
+
+    def _write(self, db: apsw.Connection, writes: list[Write]) -> None:
+        if not self._held:
+            error = self._commit(db, writes)
+            if error is None:
+                return
+            _log.warning("the store cannot commit for now: %s", error)
+            self._retry_at_s = 0.0
+        # No room, or locked out: appends are kept in their order, each call is tried by itself and told.
+        for write in writes:
+            if not isinstance(write, WriteCall):
+                self._held.extend(write)
+        if self._retry_at_s <= time.monotonic():
+            self._retry_held(db)
+        for write in writes:
+            if isinstance(write, WriteCall):
+                error = self._commit(db, [write])
+                if error is not None:
+                    self._drop(write, translate(error))
+
+    def _retry_held(self, db: apsw.Connection) -> None:
+        """Commit kept rows in slices, as far as there is room."""
+        while self._held:
+            appends: list[Append] = []
+            size = 0
+            for append in self._held:
+                appends.append(append)
+                size += len(append.row)
+                if size >= MAX_COMMIT_BYTES:
+                    break
+            if self._commit(db, [appends]) is not None:
+                self._retry_at_s = time.monotonic() + RETRY_S
+                self._tell_full(True)
+                return
+            for _ in appends:
+                self._held.popleft()
+        self._tell_full(False)
+
+    def _tell_full(self, is_full: bool) -> None:
+        if is_full != self._told_full:
+            self._told_full = is_full
+            self._post(self._health.on_full, is_full)
+
+    def _commit(self, db: apsw.Connection, writes: Sequence[Write]) -> BaseException | None:
+        """One transaction. Returns why nothing of it was applied (full, locked out), None if it is durable.
+
+        Raises:
+            BaseException: the store can no longer be trusted.
+        """
+        transaction = Transaction(db)
+        committed: list[Append] = []
+        fenced: list[Append] = []
+        calls: list[WriteCall] = []
+        pending: list[Append] = []
+        rows = 0
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            for write in writes:
+                if isinstance(write, WriteCall):
+                    if pending:
+                        rows += write_appends(db, pending, committed, fenced)
+                        pending = []
+                    _apply(transaction, write)
+                    calls.append(write)
+                else:
+                    pending += write
+            if pending:
+                rows += write_appends(db, pending, committed, fenced)
+            db.execute("COMMIT")
+        except BaseException as error:
+            _roll_back(db)
+            if classify(error) not in (Fault.FULL, Fault.BUSY):
+                raise
+            return error
+        self._commits += 1
+        self._appends += len(committed)
+        self._rows += rows
+        self._calls += len(calls)
+        self._after_commit(transaction, calls)
+        self._post(self._deliver, committed, fenced, calls)
+        return None
+
+    def _after_commit(self, transaction: Transaction, calls: list[WriteCall]) -> None:
+        for call in calls:
+            if call.error is not None:
+                if call.file is not None:
+                    transaction.doomed_files.append(call.file)
+            elif call.then is not None and (following := call.then(call.result)) is not None:
+                self._queue.put(following)
+        for path in transaction.doomed_files:
+            _unlink(path)
+
+    def _drop(self, call: WriteCall, error: BaseException) -> None:
+        call.error = error
+        if call.file is not None:
+            _unlink(call.file)
+        self._post(self._deliver, [], [], [call])
+
+    def _fail_stop(self, error: BaseException) -> None:
+        """Tell the owner, then refuse every call until `stop`: whether those at hand were applied is unknown."""
+        _log.critical("the store has failed; nothing is committed any more", exc_info=error)
+        self._post(self._health.on_failed, error)
+        for write in self._in_hand:
+            self._refuse(write, error)
+        while (queued := self._queue.get()) is not None:
+            self._refuse(queued, error)
+
+    def _refuse(self, write: Write, error: BaseException) -> None:
+        if isinstance(write, WriteCall) and (write.future is None or not write.future.done()):
+            write.error = failed_store(error)
+            self._post(write.settle)
+
+    # --- towards the loop --------------------------------------------------------------------------------------------
+
+    def _post(self, callback: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback, *args)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            _log.debug("the event loop has gone; a result of the store was not delivered")
+
+    def _deliver(self, committed: list[Append], fenced: list[Append], calls: list[WriteCall]) -> None:
+        try:
+            if committed:
+                self._health.on_committed(committed)
+            for append in fenced:
+                self._health.on_fenced(append)
+        finally:
+            for call in calls:
+                call.settle()
+
+
+def _apply(transaction: Transaction, call: WriteCall) -> None:
+    """Run a call between savepoints, so that its failure undoes it alone."""
+    db = transaction.db
+    kept_files = len(transaction.doomed_files)
+    db.execute("SAVEPOINT write_call")
+    try:
+        call.result = call.apply(transaction)
+    except Exception as error:
+        if isinstance(error, (apsw.Error, OSError)) and classify(error) is not Fault.REFUSED:
+            raise
+        db.execute("ROLLBACK TO write_call")
+        del transaction.doomed_files[kept_files:]
+        call.error = translate(error)
+    db.execute("RELEASE write_call")
+
+
+def _roll_back(db: apsw.Connection) -> None:
+    """End a transaction that failed. SQLite may have done so itself; it is certain only once it says so."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+    if db.in_transaction:
+        raise apsw.InternalError("a failed transaction could not be rolled back")
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("blob file %s is no longer needed and could not be removed: %s", path.name, error)
+
+
+def _succeed(future: asyncio.Future[Any], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
