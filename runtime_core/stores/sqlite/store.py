@@ -34,7 +34,8 @@ from runtime_core.stores.sqlite.blob_writer import SqliteBlobWriter
 from runtime_core.stores.sqlite.database import DataDirectory
 from runtime_core.stores.sqlite.faults import Fault, classify, failed_store, translate
 from runtime_core.stores.sqlite.reader import ReaderPool
-from runtime_core.stores.sqlite.writer import Transaction, WriteCall, Writer, WriterStatistics
+from runtime_core.stores.sqlite.writer import Transaction, WriteCall, Writer
+from runtime_core.stores.statistics import StoreStatistics
 
 BLOB_THREADS: Final = 2
 """Hashing and writing large files; apart from the readers, so that these stay quick."""
@@ -93,9 +94,9 @@ class SqliteStore:
         writer.stop()
         await asyncio.shield(writer.ended)
 
-    def statistics(self) -> WriterStatistics:
+    def statistics(self) -> StoreStatistics:
         """Counters of the writer; zeros while the store is closed."""
-        return WriterStatistics(0, 0, 0, 0) if self._writer is None else self._writer.statistics()
+        return StoreStatistics(0, 0, 0, 0) if self._writer is None else self._writer.statistics()
 
     # --- writes ------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -23,6 +22,7 @@ from runtime_core.ports import Append, StoreHealth
 from runtime_core.stores.sqlite.appends import write_appends
 from runtime_core.stores.sqlite.checkpoints import IDLE_S, CheckpointPolicy
 from runtime_core.stores.sqlite.faults import RETRY_S, Fault, classify, failed_store, translate
+from runtime_core.stores.statistics import StoreStatistics
 
 _log = logging.getLogger(__name__)
 
@@ -85,16 +85,6 @@ class WriteCall:
 Write = list[Append] | WriteCall
 
 
-@dataclass(frozen=True, slots=True)
-class WriterStatistics:
-    """Counters since `open`: commits, appends committed, rows stored for them, calls that were applied."""
-
-    commits: int
-    appends: int
-    rows: int
-    calls: int
-
-
 class Writer:
     """The thread. `submit` and `stop` may be called from any thread; callbacks come in the loop's.
 
@@ -135,8 +125,8 @@ class Writer:
         """End the thread behind everything that is queued."""
         self._queue.put(None)
 
-    def statistics(self) -> WriterStatistics:
-        return WriterStatistics(self._commits, self._appends, self._rows, self._calls)
+    def statistics(self) -> StoreStatistics:
+        return StoreStatistics(self._commits, self._appends, self._rows, self._calls)
 
     # --- thread ------------------------------------------------------------------------------------------------------
 
@@ -144,14 +134,14 @@ class Writer:
         try:
             try:
                 db, checkpoints, epoch = self._open_database()
-            except BaseException as error:  # noqa: BLE001 - handed to the caller of `open`, whatever it is
+            except BaseException as error:
                 self._release()
                 self._post(_fail, self.ready, translate(error))
                 return
             self._post(_succeed, self.ready, epoch)
             try:
                 self._work(db, checkpoints)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged after it
+            except BaseException as error:
                 self._fail_stop(error)
             finally:
                 try:
