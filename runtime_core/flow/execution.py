@@ -118,6 +118,7 @@ class ItemExecution:
         elif outcome is Outcome.SKIPPED:
             state = SKIPPED
         else:
+            self.states[step_index] = FAILED
             self.result = ItemEnd(Outcome.CANCELLED, payload)
             return []
         queue: list[int] = []

@@ -1,0 +1,295 @@
+"""Sections 4 to 6: scheduling inside an item, onError, skipping, and what survives a crash of the gateway."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flowspan.view.events import Outcome
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime_core.flow.execution import ItemExecution
+
+from .items import failed, plan_of, run_item, step
+
+BROKEN = b'{"code":"COMPONENT_FAILED","message":"broken"}'
+
+
+def ready(item: ItemExecution, calls: Any) -> list[str]:
+    return [call.step.id for call in calls]
+
+
+# Scheduling
+
+
+def test_a_flow_without_steps_ends_at_once() -> None:
+    item = ItemExecution(plan_of({"output": {"v": 1}}), b"null")
+    assert item.start() == []
+    assert item.result is not None
+    assert (item.result.outcome, item.result.payload) == (Outcome.SUCCESS, b'{"v":1}')
+
+
+def test_an_absent_output_is_null() -> None:
+    assert run_item({"steps": [step("a")]}).payload is None
+
+
+def test_only_what_the_output_and_must_execute_steps_reach_runs() -> None:
+    flow = {"steps": [step("a"), step("b"), step("c", {"$step": "b"}, mustExecute=True), step("d")], "output": {"$step": "a"}}
+    assert set(run_item(flow).calls) == {"a", "b", "c"}
+    assert plan_of(flow).needed == {0, 1, 2}
+
+
+def test_independent_steps_are_ready_side_by_side_and_dependents_when_all_their_data_is_there() -> None:
+    flow = {"steps": [step("a"), step("b"), step("c", [{"$step": "a"}, {"$step": "b"}])], "output": {"$step": "c"}}
+    item = ItemExecution(plan_of(flow), b"null")
+    assert ready(item, item.start()) == ["a", "b"]
+    assert item.complete(1, Outcome.SUCCESS, b"2") == []
+    [call] = item.complete(0, Outcome.SUCCESS, b"1")
+    assert (call.step.id, call.input) == ("c", b"[1,2]")
+
+
+def test_a_failing_step_does_not_stop_its_independent_siblings() -> None:
+    flow = {
+        "steps": [step("f"), step("a"), step("b", {"$step": "a"})],
+        "output": [{"$step": "f"}, {"$step": "b"}],
+    }
+    ran = run_item(flow, answers={"f": failed("first")})
+    assert (ran.outcome, ran.payload["message"], list(ran.calls)) == ("failed", "first", ["f", "a", "b"])
+
+
+def test_an_item_fails_with_its_output_before_its_must_execute_steps_and_these_in_order() -> None:
+    flow = {"steps": [step("x", mustExecute=True), step("y", mustExecute=True), step("o")], "output": {"$step": "o"}}
+    answers = {"x": failed("x"), "y": failed("y"), "o": failed("o")}
+    assert run_item(flow, answers=answers).payload["message"] == "o"
+    assert run_item(flow, answers={"x": failed("x"), "y": failed("y")}).payload["message"] == "x"
+    assert run_item(flow, answers={"y": failed("y")}).payload["message"] == "y"
+
+
+def test_an_item_ends_only_when_its_must_execute_steps_are_done() -> None:
+    flow = {"steps": [step("m", mustExecute=True), step("o")], "output": {"$step": "o"}}
+    item = ItemExecution(plan_of(flow), b"null")
+    item.start()
+    item.complete(1, Outcome.SUCCESS, b"1")
+    assert item.result is None
+    item.complete(0, Outcome.SUCCESS, b"2")
+    assert item.result is not None
+    assert item.result.payload == b"1"
+
+
+def test_a_chain_of_ten_thousand_steps_is_walked_without_recursion() -> None:
+    steps = [step("s0", {"$input": "$"})] + [step(f"s{n}", {"$step": f"s{n - 1}"}) for n in range(1, 10_000)]
+    flow = {"steps": steps, "output": {"$step": "s9999"}}
+    ran = run_item(flow, answers={"s0": failed("root")})
+    assert (ran.payload["message"], list(ran.calls)) == ("root", ["s0"])
+    steps[0]["skip"] = True
+    assert run_item(flow).outcome == "skipped"
+    late = {"steps": [step("s0"), *steps[1:]], "output": {"$if": True, "then": {"$step": "s9999"}}}
+    assert run_item(late, answers={"s0": failed("root")}).payload["message"] == "root"
+
+
+def test_component_steps_counts_what_can_run() -> None:
+    flow = {"steps": [step("a"), step("b"), step("never")], "output": {"$if": {"$step": "a"}, "then": {"$step": "b"}}}
+    assert plan_of(flow).component_steps == 2
+    assert plan_of({"steps": [step("a"), step("never")], "output": {"$step": "a"}}).component_steps == 1
+
+
+def test_a_second_answer_to_a_call_is_a_mistake_of_the_caller() -> None:
+    item = ItemExecution(plan_of({"steps": [step("a"), step("b")], "output": [{"$step": "a"}, {"$step": "b"}]}), b"null")
+    item.start()
+    item.complete(0, Outcome.SUCCESS, b"1")
+    with pytest.raises(ValueError, match="not in flight"):
+        item.complete(0, Outcome.SUCCESS, b"1")
+
+
+def test_a_cancelled_call_ends_the_item_and_leaves_the_others_abandoned() -> None:
+    cancelled = b'{"code":"CANCELLED","message":"the run was cancelled"}'
+    flow = {"steps": [step("a", onError={"action": "useDefault"}), step("b")], "output": [{"$step": "a"}, {"$step": "b"}]}
+    item = ItemExecution(plan_of(flow), b"null")
+    item.start()
+    assert item.complete(0, Outcome.CANCELLED, cancelled) == []
+    assert item.result is not None
+    assert (item.result.outcome, item.result.payload, item.abandoned()) == (Outcome.CANCELLED, cancelled, [1])
+    assert item.complete(1, Outcome.SUCCESS, b"late") == []
+
+
+# onError
+
+
+def test_without_on_error_a_failure_is_final() -> None:
+    assert run_item({"steps": [step("a")], "output": {"$step": "a"}}, answers={"a": failed("no")}).payload["message"] == "no"
+
+
+@pytest.mark.parametrize(("on_error", "value"), [({"defaultValue": {"$input": "$"}}, {"$input": "$"}), ({}, None)])
+def test_use_default_makes_the_step_succeed_with_a_literal(on_error: dict[str, Any], value: Any) -> None:
+    for name in ("onError", "on_error"):
+        flow = {"steps": [step("a", **{name: {"action": "useDefault", **on_error}})], "output": {"$step": "a"}}
+        ran = run_item(flow, answers={"a": failed()})
+        assert (ran.outcome, ran.payload) == ("success", value)
+
+
+def test_use_default_does_not_cover_a_failure_to_resolve_the_own_input() -> None:
+    for action in ("useDefault", "skip", "retry"):
+        flow = {"steps": [step("a", {"$input": "$.x"}, onError={"action": action, "defaultValue": 1})], "output": {"$step": "a"}}
+        assert run_item(flow, {}).payload["message"] == "Input path $.x not found"
+
+
+def test_use_default_does_not_cover_a_failed_reference() -> None:
+    flow = {"steps": [step("f"), step("a", {"$step": "f"}, onError={"action": "useDefault"})], "output": {"$step": "a"}}
+    assert run_item(flow, answers={"f": failed("root")}).payload["message"] == "root"
+
+
+def test_retry_with_a_default_value_gives_it_once_the_retries_are_spent() -> None:
+    with_default = {"steps": [step("a", onError={"action": "retry", "defaultValue": None})], "output": {"$step": "a"}}
+    ran = run_item(with_default, answers={"a": failed()})
+    assert (ran.outcome, ran.payload) == ("success", None)
+    without = {"steps": [step("a", onError={"action": "retry"})], "output": {"$step": "a"}}
+    assert run_item(without, answers={"a": failed()}).outcome == "failed"
+
+
+def test_on_error_skip_counts_as_skipped_and_says_why() -> None:
+    flow = {"steps": [step("a", onError={"action": "skip"})], "output": {"$step": "a"}}
+    ran = run_item(flow, answers={"a": failed("no")})
+    assert (ran.outcome, ran.payload) == ("skipped", {"reason": "step a failed: no"})
+    flow["output"] = {"$coalesce": [{"$step": "a"}, 1]}  # type: ignore[assignment]
+    assert run_item(flow, answers={"a": failed()}).payload == 1
+
+
+# Skipping
+
+
+@pytest.mark.parametrize(("condition", "runs"), [(True, False), (0, False), ("", False), (False, True), (None, True)])
+def test_a_truthy_condition_skips_the_step(condition: Any, runs: bool) -> None:
+    for name in ("skip", "skipIf"):
+        ran = run_item({"steps": [step("a", 1, **{name: {"$input": "$"}})], "output": {"$step": "a"}}, condition)
+        assert (ran.outcome, list(ran.calls)) == (("success", ["a"]) if runs else ("skipped", []))
+
+
+def test_a_reference_to_a_skipped_step_skips_through_objects_and_arrays() -> None:
+    flow = {"steps": [step("a", skip=True), step("b", {"x": [{"y": {"$step": "a"}}]})], "output": {"$step": "b"}}
+    ran = run_item(flow)
+    assert (ran.outcome, ran.calls) == ("skipped", {})
+    assert ran.payload == {"reason": "the skip condition of step a holds"}
+
+
+def test_on_skip_catches_a_skipped_reference() -> None:
+    caught = {"$step": "a", "path": "$.x", "onSkip": {"action": "useDefault", "defaultValue": {"$input": "$"}}}
+    assert run_item({"steps": [step("a", skip=True)], "output": [caught]}, 5).payload == [5]
+    caught["onSkip"] = {"action": "useDefault"}
+    assert run_item({"steps": [step("a", skip=True)], "output": [caught]}).payload == [None]
+    caught["onSkip"] = {"action": "skip"}
+    assert run_item({"steps": [step("a", skip=True)], "output": [caught]}).outcome == "skipped"
+
+
+def test_must_execute_does_not_override_skip() -> None:
+    ran = run_item({"steps": [step("a", skip=True, mustExecute=True)], "output": 1})
+    assert (ran.outcome, ran.payload, ran.calls) == ("success", 1, {})
+
+
+def test_a_condition_that_fails_makes_the_step_fail() -> None:
+    ran = run_item({"steps": [step("a", skip={"$input": "$.x"}, onError={"action": "skip"})], "output": {"$step": "a"}}, {})
+    assert (ran.outcome, ran.payload["message"]) == ("failed", "Input path $.x not found")
+
+
+def test_a_condition_that_refers_to_a_skipped_step_skips() -> None:
+    flow = {"steps": [step("a", skip=True), step("b", skip={"$step": "a"})], "output": {"$step": "b"}}
+    assert run_item(flow).outcome == "skipped"
+
+
+def test_what_only_the_input_of_a_skipped_step_needs_does_not_run() -> None:
+    flow = {
+        "steps": [step("c"), step("dear"), step("a", {"$step": "dear"}, skip={"$step": "c"})],
+        "output": {"$coalesce": [{"$step": "a"}, 0]},
+    }
+    assert list(run_item(flow, answers={"c": True}).calls) == ["c"]
+    assert list(run_item(flow, answers={"c": False, "dear": 3}).calls) == ["c", "dear", "a"]
+
+
+# Crashes of the gateway
+
+
+def test_after_a_crash_what_was_in_flight_is_a_later_attempt_and_nothing_else() -> None:
+    flow = {"steps": [step("a"), step("b"), step("c", [{"$step": "a"}, {"$step": "b"}])], "output": {"$step": "c"}}
+    item = ItemExecution(plan_of(flow), b"null")
+    item.start()
+    item.complete(0, Outcome.SUCCESS, b"1")
+    item.interrupted()
+    item.interrupted()
+    assert (item.attempt_base(0), item.attempt_base(1), item.attempt_base(2)) == (0, 2, 0)
+    assert item.in_flight() == [1]
+    assert ready(item, item.complete(1, Outcome.SUCCESS, b"2")) == ["c"]
+    assert item.attempt_base(2) == 0
+    item.interrupted()
+    assert item.attempt_base(2) == 1
+
+
+def test_a_crash_before_any_answer_counts_for_every_first_call() -> None:
+    item = ItemExecution(plan_of({"steps": [step("a")], "output": {"$step": "a"}}), b"null")
+    item.start()
+    item.interrupted()
+    assert item.attempt_base(0) == 1
+    item.complete(0, Outcome.SUCCESS, b"1")
+    item.interrupted()
+    assert item.attempt_base(0) == 1
+
+
+# Any flow
+
+
+REFERENCE_KINDS = st.sampled_from(["plain", "if", "coalesce", "onSkip", "path"])
+
+
+@st.composite
+def flows(draw: Any) -> dict[str, Any]:
+    count = draw(st.integers(0, 7))
+
+    def expression(here: int) -> Any:
+        if here == 0 or draw(st.booleans()):
+            return draw(st.sampled_from([None, 1, {"$input": "$"}, {"$input": "$.zz"}, {"$literal": {"$step": "x"}}]))
+        reference: dict[str, Any] = {"$step": f"s{draw(st.integers(0, here - 1))}"}
+        kind = draw(REFERENCE_KINDS)
+        if kind == "path":
+            return [reference | {"path": "$.k"}, expression(here)]
+        if kind == "if":
+            return {"$if": reference, "then": expression(here), "else": {"v": expression(here)}}
+        if kind == "coalesce":
+            return {"$coalesce": [reference, expression(here), {"w": expression(here)}]}
+        if kind == "onSkip":
+            return reference | {"onSkip": {"action": "useDefault", "defaultValue": expression(here)}}
+        return reference
+
+    steps = []
+    for here in range(count):
+        fields: dict[str, Any] = {"mustExecute": draw(st.booleans())}
+        if draw(st.booleans()):
+            fields["skip"] = expression(here)
+        fields["onError"] = {"action": draw(st.sampled_from(["fail", "useDefault", "skip", "retry"]))}
+        steps.append(step(f"s{here}", expression(here), **fields))
+    return {"steps": steps, "output": expression(count)}
+
+
+ANSWERS = st.sampled_from(
+    [(Outcome.SUCCESS, b"null"), (Outcome.SUCCESS, b"false"), (Outcome.SUCCESS, b'{"k":1}'), (Outcome.FAILED, BROKEN)]
+)
+
+
+@given(flows(), st.lists(ANSWERS, min_size=7, max_size=7), st.randoms(use_true_random=False))
+def test_every_item_ends_once_and_alike_in_whatever_order_its_calls_complete(flow: Any, answers: Any, random: Any) -> None:
+    plan = plan_of(flow)
+    ends = []
+    for in_order in (True, False):
+        item = ItemExecution(plan, b'{"k":2}')
+        queue = item.start()
+        called = []
+        while queue:
+            call = queue.pop(0 if in_order else random.randrange(len(queue)))
+            assert call.step.index not in called
+            called.append(call.step.index)
+            json.loads(call.input)
+            queue += item.complete(call.step.index, *answers[call.step.index])
+        assert item.result is not None, "the item stalled"
+        assert item.abandoned() == []
+        assert plan.needed >= {index for index in plan.must_execute}
+        ends.append((item.result, sorted(called)))
+    assert ends[0] == ends[1]
