@@ -7,6 +7,7 @@ step stands in its `CallTemplate`.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -75,9 +76,12 @@ class ComponentCall:
         attempt: from 1; only rises, over retries and crashes.
         deadline_s: monotonic time at which the attempt times out; set at dispatch, moved by waits.
         owner: the engine's handle; opaque to component servers.
+        submits: how often the attempt has submitted the same sub-run; unset until it submits one.
     """
 
-    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "template")
+    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "submits", "template")
+
+    submits: Counter[bytes]
 
     def __init__(self, number: int, template: CallTemplate, item_index: int, attempt: int, input: bytes, owner: Any) -> None:  # noqa: A002
         self.number = number

@@ -161,6 +161,7 @@ class RunFilter:
     created_before_us: int | None = None
     parent_run_id: str | None = None
     root_run_id: str | None = None
+    source_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +350,8 @@ class ComponentServer(Protocol):
         ...
 
     def can_start_alone(self) -> bool:
-        """Whether an instance that runs nothing is ready to take suspects."""
+        """Whether an instance that runs nothing is ready to take suspects. Asking makes the server hold one back: the next
+        instance that runs nothing takes no other work until `start_alone`."""
         ...
 
     def start_alone(self, calls: Sequence[ComponentCall]) -> None:

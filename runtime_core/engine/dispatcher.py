@@ -1,0 +1,482 @@
+"""The engine's heart: results in, log rows out; after their commit, the next calls.
+
+Decisions are made in the pure parts (`RunMachine`, `ItemExecution`, `FairQueue`, `Suspects`); this shell performs them, in
+batches: whatever one read from a component server brings is one turn, one row per run, one write per server.
+
+Nothing here awaits. Every method leaves the state whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from flowspan.errors import FlowErrorCode
+from flowspan.view.status import FlowError
+from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
+from runtime_core.engine.delays import DelayQueue
+from runtime_core.engine.lane import Lane, RunLane, suspect_key
+from runtime_core.engine.open_run import CommitNote, OpenRun, StepSite
+from runtime_core.engine.parking import Parking
+from runtime_core.flow.retry import retry_policy
+from runtime_core.limits import Limits
+from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, Route, Store
+
+BROKEN_SLOTS: Final = 256
+"""Items that a server which cannot be used fails per turn: enough to be quick, small enough to let others in."""
+
+SWEEP_S: Final = 0.25
+"""How often deadlines of executions are looked at: time-outs are late by at most this."""
+
+
+class Unreachable:
+    """Stands for the server of a path that leads nowhere, and for items that call nothing."""
+
+    journaled: Final = False
+    waiting_for: Final = None
+
+    def __init__(self, name: str, broken: CallFailure | None) -> None:
+        self.name = name
+        self.broken = broken
+
+    def free_slots(self) -> int:
+        return BROKEN_SLOTS
+
+    def start(self, calls: Sequence[ComponentCall]) -> None:
+        raise AssertionError(f"nothing can be sent to {self.name}")
+
+    def can_start_alone(self) -> bool:
+        return False
+
+    start_alone = start
+
+    def park(self, call: ComponentCall) -> None:
+        """Nothing runs here."""
+
+    def try_unpark(self, call: ComponentCall) -> bool:
+        return True
+
+    time_out = start
+
+    async def cancel(self, calls: Sequence[ComponentCall]) -> int:
+        return 0
+
+
+class Dispatcher:
+    """Moves open runs. Implements `runtime_core.ports.EngineSink`.
+
+    Attributes:
+        calls: executions that are with a component server, by number.
+        on_run_ended: called after the terminal event of a run is durable.
+        on_progress_report: called with what components report.
+    """
+
+    def __init__(
+        self, store: Store, router: ComponentRouter, clock: Clock, limits: Limits, naming: CallNaming
+    ) -> None:
+        self.calls: dict[int, ComponentCall] = {}
+        self.parking = Parking()
+        self.lanes: dict[ComponentServer, Lane] = {}
+        self.on_run_ended: Callable[[OpenRun], None] = lambda run: None
+        self.on_progress_report: Callable[[ComponentCall, float, str], None] = lambda call, fraction, message: None
+        self.on_inputs_wanted: Callable[[OpenRun, int], None] = lambda run, item_index: None
+        self.on_cancel_wanted: Callable[[ComponentServer, list[ComponentCall]], None] = lambda server, calls: None
+        self.is_stopping = False
+        self.is_store_full = False
+        self._store = store
+        self._router = router
+        self._clock = clock
+        self._limits = limits
+        self._naming = naming
+        self._loop = asyncio.get_running_loop()
+        self._delays = DelayQueue(self._loop)
+        self._turn_handle: asyncio.Handle | None = None
+        self._in_turn = False
+        self._dirty: dict[OpenRun, None] = {}
+        self._failed: list[CallResult] = []
+        self._inline = Lane(Unreachable("flows without components", None))
+        self._sweeper: asyncio.TimerHandle | None = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def close(self) -> None:
+        """No call goes out after this. What is with component servers is left to them."""
+        self.is_stopping = True
+        self._delays.close()
+        for handle in (self._sweeper, self._turn_handle):
+            if handle is not None:
+                handle.cancel()
+
+    def after(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Run `action` in the loop's thread in `delay_s` seconds."""
+        self._delays.after(delay_s, action)
+
+    # --- runs come and go
+
+    def attach(self, run: OpenRun) -> None:
+        """Give a run its sites and lanes. It takes part in scheduling after `enter`."""
+        run.sites = [self._site(run, index) for index in range(len(run.plan.steps))]
+        first = next((index for index in run.plan.initial_ready if index < len(run.sites)), None)
+        run.entry = self._run_lane(run, self._inline) if first is None else run.sites[first].run_lane
+        run.entry.is_entry = True
+
+    def enter(self, run: OpenRun) -> None:
+        """The run wants slots from now on."""
+        for lane, run_lane in run.lanes.items():
+            lane.queue.add(run_lane)
+        self._want_inputs(run)
+        self.turn_soon()
+
+    def leave(self, run: OpenRun) -> None:
+        """The run wants no slots any more."""
+        for lane, run_lane in run.lanes.items():
+            lane.queue.remove(run_lane)
+            run_lane.ready.clear()
+
+    def start_at_once(self, run: OpenRun) -> None:
+        """Start as many items of a run that is just being submitted as there are slots that nobody else waits for."""
+        assert run.entry is not None
+        lane = run.entry.lane
+        self._want_inputs(run)
+        if self._may_start() and not len(lane.queue) and not lane.resuming and lane.suspects.is_idle:
+            count = min(self._free(lane), run.startable())
+            if count > 0:
+                self._start_items(lane, run, count)
+
+    def withdraw(self, notes: Iterable[object]) -> None:
+        """Rows of a run that was never created: give back what was reserved for it."""
+        for note in notes:
+            assert isinstance(note, CommitNote)
+            self._release(note)
+        self.turn_soon()
+
+    def touch(self, run: OpenRun) -> None:
+        """The run has news for its log; the next turn writes them."""
+        self._dirty[run] = None
+        self.turn_soon()
+
+    def _site(self, run: OpenRun, index: int) -> StepSite:
+        step = run.plan.steps[index]
+        route = self._router.resolve(step.component)
+        if isinstance(route, FlowError):
+            failure = CallFailure(FlowErrorCode(route.code), route.message)
+            route = Route(Unreachable(step.component, failure), step.component)
+            lane = Lane(route.server)
+        else:
+            lane = self.lanes.setdefault(route.server, Lane(route.server))
+        template = CallTemplate(
+            namespace=run.namespace,
+            run_id=run.run_id,
+            flow_id=run.description.flow_id,
+            step_id=step.id,
+            step_index=index,
+            component=route.component,
+            timeout_s=step.timeout_s if step.timeout_s is not None else self._limits.call_timeout_s,
+            trace_id=run.settings.trace_id,
+            parent_span_id=run.settings.span_id,
+        )
+        policy = retry_policy(step.on_error, step.retry, self._limits.transport_retries)
+        return StepSite(run, step, template, lane, self._run_lane(run, lane), policy)
+
+    def _run_lane(self, run: OpenRun, lane: Lane) -> RunLane:
+        run_lane = run.lanes.get(lane)
+        if run_lane is None:
+            run_lane = run.lanes[lane] = RunLane(run, lane)
+        return run_lane
+
+    # --- what component servers tell (EngineSink)
+
+    def on_results(self, results: list[CallResult]) -> None:
+        """Calls ended; one turn for all of them."""
+        calls, dirty = self.calls, self._dirty
+        for call, result in results:
+            if calls.pop(call.number, None) is None:
+                continue  # timed out or cancelled meanwhile
+            site: StepSite = call.owner
+            run = site.run
+            dirty[run] = None
+            if type(result) is bytes:
+                run.on_output(call, site, result)
+            else:
+                run.on_failure(call, site, result)  # type: ignore[arg-type]
+            if site.lane.suspects.is_trying:
+                site.lane.suspects.ended([suspect_key(call)])
+        if len(self.parking):
+            for call, _ in results:
+                self.parking.forget(call)
+        self.turn()
+
+    def on_slots(self, server: ComponentServer) -> None:
+        self.turn_soon()
+
+    def on_crash(
+        self, server: ComponentServer, calls: Sequence[ComponentCall], unsent: Sequence[ComponentCall], failure: CallFailure
+    ) -> None:
+        """A process died. What never reached it goes back to its queue; what was in flight is tried again with care."""
+        for call in reversed(unsent):
+            if self.calls.pop(call.number, None) is not None:
+                self._requeue(call)
+        in_flight = [call for call in calls if self.calls.pop(call.number, None) is not None]
+        for call in in_flight:
+            self.parking.forget(call)
+        if in_flight:
+            lane = self.lanes[server]
+            guilty = lane.suspects.crashed([suspect_key(call) for call in in_flight])
+            for call in in_flight:
+                run = call.owner.run
+                key = suspect_key(call)
+                if run.on_crash(call, call.owner, failure, is_guilty=key == guilty):
+                    lane.suspects_pending += 1
+                else:
+                    lane.suspects.forget(key)
+                self._dirty[run] = None
+        self.turn()
+
+    def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
+        self.on_progress_report(call, fraction, message)
+
+    # --- what the store tells
+
+    def on_committed(self, appends: Sequence[Append]) -> None:
+        """Rows are durable: others may see them, and the calls that they cover go out."""
+        by_lane: dict[Lane, list[ComponentCall]] = {}
+        wants_turn = False
+        for append in appends:
+            note = append.context
+            if not isinstance(note, CommitNote):
+                continue
+            run = note.run
+            run.on_durable(note)
+            if note.granted or note.queued or note.retries:
+                wants_turn |= self._perform(note, by_lane)
+            if append.end is not None:
+                self._end(run)
+        for lane, calls in by_lane.items():
+            self._send(lane, calls)
+        if wants_turn:
+            self.turn()
+
+    def perform_first(self, note: CommitNote) -> None:
+        """The first row of a run, which is written by its creation, is durable."""
+        by_lane: dict[Lane, list[ComponentCall]] = {}
+        note.run.on_durable(note)
+        self._perform(note, by_lane)
+        for lane, calls in by_lane.items():
+            self._send(lane, calls)
+
+    def _perform(self, note: CommitNote, by_lane: dict[Lane, list[ComponentCall]]) -> bool:
+        """Let a durable note take effect; sends are collected. True if queues have grown or slots were given back."""
+        run = note.run
+        if run.is_cancelling or run.deleted:
+            self._release(note)
+            return True
+        for call in note.granted:
+            lane = call.owner.lane
+            lane.reserved -= 1
+            by_lane.setdefault(lane, []).append(call)
+        for call in note.queued:
+            call.owner.run_lane.ready.append(call)
+        for retry in note.retries:
+            self._perform_retry(retry.call, retry.delay_s, alone=retry.alone)
+        return bool(note.queued or note.retries)
+
+    def _perform_retry(self, call: ComponentCall, delay_s: float, *, alone: bool) -> None:
+        if alone:
+            lane = call.owner.lane
+            lane.suspects_pending -= 1
+            lane.suspect_calls[suspect_key(call)] = call
+        elif delay_s > 0:
+            self._delays.after(delay_s, lambda: self._requeue(call))
+        else:
+            self._requeue(call)
+
+    def _requeue(self, call: ComponentCall) -> None:
+        """A call whose claim is durable waits for a slot, ahead of others of its run."""
+        run = call.owner.run
+        if call.item_index in run.items and not run.is_cancelling:
+            call.owner.run_lane.ready.appendleft(call)
+            self.turn_soon()
+
+    def _release(self, note: CommitNote) -> None:
+        """What a note would have started is not to start."""
+        for call in note.granted:
+            call.owner.lane.reserved -= 1
+        for retry in note.retries:
+            if retry.alone:
+                lane = retry.call.owner.lane
+                lane.suspects_pending -= 1
+                lane.suspects.forget(suspect_key(retry.call))
+
+    def _end(self, run: OpenRun) -> None:
+        self.leave(run)
+        self.on_run_ended(run)
+
+    # --- turns
+
+    def turn_soon(self) -> None:
+        """A turn at the next opportunity, one for all who ask until then."""
+        if self._turn_handle is None and not self.is_stopping:
+            self._turn_handle = self._loop.call_soon(self._soon)
+
+    def _soon(self) -> None:
+        self._turn_handle = None
+        self.turn()
+
+    def turn(self) -> None:
+        """Give free slots to those who wait, and write what has happened."""
+        if self._in_turn:
+            self.turn_soon()
+            return
+        self._in_turn = True
+        try:
+            if self._failed:
+                self._fail_now()
+            if self._may_start():
+                self._serve(self._inline)
+                for lane in self.lanes.values():
+                    self._serve(lane)
+            else:
+                for lane in self.lanes.values():
+                    lane.let_resume()
+            if self._dirty:
+                self._write()
+        finally:
+            self._in_turn = False
+
+    def _may_start(self) -> bool:
+        return not self.is_stopping and not self.is_store_full
+
+    def _serve(self, lane: Lane) -> None:
+        lane.let_resume()
+        if not lane.suspects.is_idle:
+            suspects = lane.take_suspects()
+            if suspects:
+                self._register(suspects)
+                lane.server.start_alone(suspects)
+        if not len(lane.queue):
+            return
+        free = self._free(lane)
+        if free <= 0:
+            return
+        ready: list[ComponentCall] = []
+        for run_lane, count in lane.queue.grant(free):
+            queue = run_lane.ready
+            while count and queue:
+                call = queue.popleft()
+                if call.item_index in run_lane.run.items:
+                    ready.append(call)
+                    count -= 1
+            if count and run_lane.is_entry:
+                count = min(count, run_lane.run.startable())
+                if count:
+                    self._start_items(lane, run_lane.run, count)
+                self._want_inputs(run_lane.run)
+        if ready:
+            self._send(lane, ready)
+
+    def _free(self, lane: Lane) -> int:
+        return BROKEN_SLOTS if lane.server.broken is not None else lane.free()
+
+    def _start_items(self, lane: Lane, run: OpenRun, count: int) -> None:
+        """Start items whose first calls go to `lane`, for which `count` slots are free. Other calls queue."""
+        granted: list[ComponentCall] = []
+        queued: list[ComponentCall] = []
+        for call in run.start_items(count):
+            if call.owner.lane is lane and len(granted) < count:
+                granted.append(call)
+            else:
+                queued.append(call)
+        lane.reserved += len(granted)
+        if granted:
+            run.grant(granted)
+        if queued:
+            run.enqueue(queued)
+        self._dirty[run] = None
+        if lane is self._inline or lane.server.broken is not None:
+            self.turn_soon()  # nothing will come back that would start the next ones
+
+    def _want_inputs(self, run: OpenRun) -> None:
+        wanted = run.inputs.next_to_load(run.machine.started)
+        if wanted is not None and not run.is_cancelling:
+            self.on_inputs_wanted(run, wanted)
+
+    def _send(self, lane: Lane, calls: list[ComponentCall]) -> None:
+        """These claims are durable: the calls go out."""
+        broken = lane.server.broken
+        if broken is not None:
+            self._register(calls)
+            self._failed += [(call, broken) for call in calls]
+            self.turn_soon()
+            return
+        room = lane.server.free_slots()
+        if room < len(calls):  # the server went away between the claim and its commit
+            for call in reversed(calls[room:]):
+                self._requeue(call)
+            calls = calls[:room]
+        if calls:
+            self._register(calls)
+            lane.server.start(calls)
+
+    def _register(self, calls: Iterable[ComponentCall]) -> None:
+        open_calls = self.calls
+        now_s = self._clock.monotonic_s()
+        for call in calls:
+            open_calls[call.number] = call
+            call.deadline_s = now_s + call.template.timeout_s
+
+    def _fail_now(self) -> None:
+        failed, self._failed = self._failed, []
+        for call, failure in failed:
+            if self.calls.pop(call.number, None) is not None:
+                run = call.owner.run
+                run.on_failure(call, call.owner, failure)
+                self._dirty[run] = None
+
+    def _write(self) -> None:
+        now_us = self._clock.now_us()
+        dirty, self._dirty = self._dirty, {}
+        appends: list[Append] = []
+        for run in dirty:
+            if run.abandoned:
+                self._tell_abandoned(run)
+            if run.run_key:
+                appends += run.flush(now_us)
+        if appends:
+            self._store.append(appends)
+
+    def _tell_abandoned(self, run: OpenRun) -> None:
+        """Items of the run have ended while steps that nothing needs were still running."""
+        items, run.abandoned = set(run.abandoned), []
+        by_server: dict[ComponentServer, list[ComponentCall]] = {}
+        for call in self.calls.values():
+            if call.owner.run is run and call.item_index in items:
+                by_server.setdefault(call.owner.lane.server, []).append(call)
+        for server, calls in by_server.items():
+            self.on_cancel_wanted(server, calls)
+
+    # --- time-outs
+
+    def _sweep(self) -> None:
+        """Executions whose time is over. One look at all of them, instead of a timer each."""
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+        now_s = self._clock.monotonic_s()
+        late = [call for call in self.calls.values() if call.deadline_s <= now_s and not self.parking.is_parked(call)]
+        if late:
+            self.give_up(late, FlowErrorCode.TIMEOUT)
+
+    def give_up(self, calls: Sequence[ComponentCall], code: FlowErrorCode) -> None:
+        """These executions are over for us; their servers are told and clean up."""
+        by_server: dict[ComponentServer, list[ComponentCall]] = {}
+        for call in calls:
+            if self.calls.pop(call.number, None) is None:
+                continue
+            self.parking.forget(call)
+            site: StepSite = call.owner
+            by_server.setdefault(site.lane.server, []).append(call)
+            site.lane.suspects.ended([suspect_key(call)])
+            timeout_s = call.template.timeout_s
+            message = f"step {site.step.id} of item {call.item_index}: no answer from {site.lane.server.name} within {timeout_s:g} s"
+            site.run.on_failure(call, site, CallFailure(code, message))
+            self._dirty[site.run] = None
+        for server, late in by_server.items():
+            server.time_out(late)
+        self.turn()

@@ -1,0 +1,126 @@
+"""Stored flows, compiled once per flow id and shared by all runs and items."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from flowspan.errors import FlowInvalidError, InvalidArgumentError, NotFoundError, Reason
+from runtime_core.api import FlowDocument, StoredFlow
+from runtime_core.flow.diagnostics import MAX_SHOWN, Diagnostic, worst_first
+from runtime_core.flow.document import Flow
+from runtime_core.flow.parse import CheckedFlow, check_flow
+from runtime_core.flow.plan import FlowPlan, compile_flow
+from runtime_core.flow.source import check_document, read_document, to_stored_json
+from runtime_core.model.ids import parse_blob_id
+from runtime_core.model.json_value import JsonObject, blob_id_of_json, decode_json
+from runtime_core.ports import Store, StoredBlob
+
+CACHED_PLANS: Final = 256
+"""Compiled flows kept; a flow of a few steps takes some tens of KiB."""
+
+
+class FlowLibrary:
+    """Flows of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._plans: OrderedDict[tuple[str, str, bytes, bytes], FlowPlan] = OrderedDict()
+
+    async def plan(self, namespace: str, flow_id: str, overrides: bytes | None = None, variables: bytes | None = None) -> FlowPlan:
+        """The compiled flow, with overrides and variables applied.
+
+        Raises:
+            NotFoundError: there is no such blob.
+            FlowInvalidError: the blob does not compile as a flow.
+            InvalidArgumentError: overrides or variables do not fit.
+        """
+        key = (namespace, flow_id, overrides or b"", variables or b"")
+        plan = self._plans.get(key)
+        if plan is not None:
+            self._plans.move_to_end(key)
+            return plan
+        flow = await self.flow(namespace, flow_id)
+        plan = compile_flow(flow, _object(overrides, "overrides"), _object(variables, "variables"))
+        self._plans[key] = plan
+        while len(self._plans) > CACHED_PLANS:
+            self._plans.popitem(last=False)
+        return plan
+
+    async def flow(self, namespace: str, flow_id: str) -> Flow:
+        """The flow of a blob, checked."""
+        blob = await self._blob(namespace, flow_id)
+        if blob.blob_type == "binary":
+            raise FlowInvalidError(f"blob {flow_id} is binary, not a flow", diagnostics=[])
+        return _compiling(check_flow(decode_json(blob.data, what=f"flow {flow_id}")), flow_id)
+
+    async def store_flow(self, document: bytes, namespace: str, *, is_yaml: bool | None, dry_run: bool) -> StoredFlow:
+        """See `RuntimeApi.store_flow`."""
+        parsed = check_document(read_document(document, is_yaml=is_yaml))
+        diagnostics = [finding.to_json() for finding in worst_first(parsed.diagnostics)]
+        if parsed.flow is None:
+            if dry_run:
+                return StoredFlow("", None, diagnostics)
+            raise _not_a_flow("the document", parsed.diagnostics)
+        compile_flow(parsed.flow)
+        stored = to_stored_json(parsed.document)
+        flow_id = blob_id_of_json(stored)
+        if not dry_run:
+            await self._store.put_blob(namespace, flow_id, "flow", stored)
+        return StoredFlow(flow_id, parsed.flow.name, diagnostics)
+
+    async def get_flow(self, namespace: str, flow_id: str) -> FlowDocument:
+        blob = await self._blob(namespace, flow_id)
+        return _document(blob)
+
+    async def list_flows(self, namespace: str, page_size: int, page_token: str | None) -> tuple[Sequence[FlowDocument], str | None]:
+        blobs, token = await self._store.list_blobs(namespace, "flow", limit=page_size, after=page_token)
+        return [_document(blob) for blob in blobs], token
+
+    async def delete_flow(self, namespace: str, flow_id: str) -> None:
+        if not await self._store.delete_blob(namespace, parse_blob_id(flow_id, field="flowId")):
+            raise NotFoundError(f"no flow {flow_id}", reason=Reason.FLOW_NOT_FOUND, flowId=flow_id)
+        for key in [key for key in self._plans if key[:2] == (namespace, flow_id)]:
+            del self._plans[key]
+
+    async def _blob(self, namespace: str, flow_id: str) -> StoredBlob:
+        blob = await self._store.get_blob(namespace, flow_id)
+        if blob is None:
+            raise NotFoundError(
+                f"no flow {flow_id}; store it first (blobs/put, StoreFlow)", reason=Reason.FLOW_NOT_FOUND, flowId=flow_id
+            )
+        return blob
+
+
+def _document(blob: StoredBlob) -> FlowDocument:
+    flow = check_flow(decode_json(blob.data)).flow
+    schema = flow.schemas.variables if flow is not None else None
+    return FlowDocument(blob.blob_id, flow.name if flow else None, blob.data, msgspec.json.encode(schema or {}))
+
+
+def _compiling(checked: CheckedFlow, what: str) -> Flow:
+    if checked.flow is None:
+        raise _not_a_flow(what, checked.diagnostics)
+    return checked.flow
+
+
+def _not_a_flow(what: str, diagnostics: Iterable[Diagnostic]) -> FlowInvalidError:
+    worst = worst_first(diagnostics)
+    return FlowInvalidError(
+        f"{what} is not a flow that can run: {worst[0].message}, at {worst[0].path or '/'}",
+        diagnostics=[finding.to_json() for finding in worst[:MAX_SHOWN]],
+    )
+
+
+def _object(data: bytes | None, field: str) -> JsonObject | None:
+    if data is None:
+        return None
+    value = decode_json(data, what=field)
+    if value is None:
+        return None
+    if type(value) is not dict:
+        raise InvalidArgumentError(f"{field} must be a JSON object", field=field)
+    return value

@@ -1,0 +1,389 @@
+"""One run that is not finished: its machine, its items on their way, and what others have seen of it.
+
+All methods are synchronous and leave the run whole. Nothing is done to the outside: what is to be written, started or
+repeated is collected in a `CommitNote`, which travels with the log row and takes effect after its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
+from flowspan.view.events import AttemptCause, AttemptEnded, Outcome, RunStatusCode
+from flowspan.view.status import ItemCounts, RunDescription
+from runtime_core.calls import CallFailure, CallTemplate, ComponentCall
+from runtime_core.engine.inputs import InputWindow
+from runtime_core.engine.settings import RunSettings
+from runtime_core.flow.execution import ItemExecution, ReadyCall
+from runtime_core.flow.plan import FlowPlan, PlannedStep
+from runtime_core.flow.retry import RetryPolicy, decide
+from runtime_core.limits import SEGMENT_BYTES, TAIL_BYTES, Limits
+from runtime_core.model.item_index import seal_index
+from runtime_core.model.machine import RunMachine, Tally, counts_of
+from runtime_core.ports import Append, LogRow, RunEnd, SegmentCodec
+
+if TYPE_CHECKING:
+    from runtime_core.engine.lane import Lane, RunLane
+
+CANCELLED_PAYLOAD: Final = CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled").payload()
+"""Result of an item that had started when its run was cancelled."""
+
+
+class StepSite:
+    """A step of a run at the component server that its path leads to: the `owner` of its calls."""
+
+    __slots__ = ("lane", "policy", "run", "run_lane", "step", "template")
+
+    def __init__(self, run: OpenRun, step: PlannedStep, template: CallTemplate, lane: Lane, run_lane: RunLane, policy: RetryPolicy) -> None:
+        self.run = run
+        self.step = step
+        self.template = template
+        self.lane = lane
+        self.run_lane = run_lane
+        self.policy = policy
+
+
+class Retry(msgspec.Struct, frozen=True, gc=False):
+    """A call that is to be repeated `delay_s` after its AttemptEnded is durable. `alone`: as a suspect of a crash."""
+
+    delay_s: float
+    call: ComponentCall
+    alone: bool = False
+
+
+class CommitNote:
+    """What takes effect when a row is durable.
+
+    Attributes:
+        tally: where the run then stands, for others to see; None on all but the last row of a flush.
+        granted: calls of items that start; each has a slot reserved at its lane.
+        queued: calls without a reserved slot.
+        retries: calls to repeat.
+    """
+
+    __slots__ = ("granted", "queued", "retries", "row", "run", "tally")
+
+    def __init__(self, run: OpenRun, row: LogRow) -> None:
+        self.run = run
+        self.row = row
+        self.tally: Tally | None = None
+        self.granted: list[ComponentCall] = []
+        self.queued: list[ComponentCall] = []
+        self.retries: list[Retry] = []
+
+
+class OpenRun:
+    """A run in memory.
+
+    Args:
+        numbers: where call numbers come from.
+        site_of: makes the site of a step on first use (routes its component).
+    """
+
+    __slots__ = (
+        "_codec",
+        "_crashes",
+        "_ended_attempts",
+        "_failures",
+        "_granted",
+        "_limits",
+        "_queued",
+        "_retries",
+        "_tail_bytes",
+        "abandoned",
+        "children",
+        "committed",
+        "committed_seq",
+        "deleted",
+        "description",
+        "entry",
+        "epoch",
+        "inputs",
+        "items",
+        "lanes",
+        "machine",
+        "namespace",
+        "numbers",
+        "plan",
+        "run_key",
+        "settings",
+        "sites",
+        "tail",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        *,
+        namespace: str,
+        description: RunDescription,
+        settings: RunSettings,
+        plan: FlowPlan,
+        machine: RunMachine,
+        inputs: InputWindow,
+        numbers: Iterable[int],
+        codec: SegmentCodec,
+        limits: Limits,
+    ) -> None:
+        self.namespace = namespace
+        self.description = description
+        self.settings = settings
+        self.plan = plan
+        self.machine = machine
+        self.inputs = inputs
+        self.numbers = iter(numbers)
+        self.run_key = 0
+        self.epoch = 0
+        self.items: dict[int, ItemExecution] = {}
+        self.sites: list[StepSite] = []
+        self.lanes: dict[Lane, RunLane] = {}
+        self.entry: RunLane | None = None
+        self.children: set[str] = set()
+        self.committed = machine.tally()
+        self.committed_seq = 0
+        self.tail: deque[LogRow] = deque()
+        self.waiters: list[asyncio.Future[None]] = []
+        self.deleted = False
+        self.abandoned: list[int] = []
+        self._tail_bytes = 0
+        self._codec = codec
+        self._limits = limits
+        self._ended_attempts: dict[tuple[int, int], int] = {}
+        self._failures: dict[tuple[int, int], list[int]] = {}
+        self._crashes: dict[tuple[int, int], int] = {}
+        self._granted: list[ComponentCall] = []
+        self._queued: list[ComponentCall] = []
+        self._retries: list[Retry] = []
+
+    # --- facts
+
+    @property
+    def run_id(self) -> str:
+        return self.description.run_id
+
+    @property
+    def is_cancelling(self) -> bool:
+        return self.machine.cancel_reason is not None
+
+    def startable(self) -> int:
+        """Items that may start now: within the limit, with their inputs at hand."""
+        machine = self.machine
+        count = machine.startable
+        return self.inputs.loaded(machine.started, count) if count else 0
+
+    def counts(self) -> ItemCounts:
+        """Items by state, as durable fact."""
+        return counts_of(self.committed, self.machine.total, self.machine.max_concurrency)
+
+    # --- items
+
+    def start_items(self, count: int) -> list[ComponentCall]:
+        """Start the next items; return their first calls, which may go out once the claim is durable."""
+        machine, plan, items = self.machine, self.plan, self.items
+        inputs = self.inputs.take(machine.started, count)
+        calls: list[ComponentCall] = []
+        for item_index, item_input in zip(machine.start_items(count), inputs, strict=True):
+            execution = ItemExecution(plan, item_input)
+            ready = execution.start()
+            end = execution.result
+            if end is not None:
+                machine.complete_item(item_index, end.outcome, end.payload)
+                continue
+            items[item_index] = execution
+            for one in ready:
+                calls.append(self._new_call(item_index, execution, one))
+        return calls
+
+    def grant(self, calls: list[ComponentCall]) -> None:
+        """These go out when the next row is durable; their slots are reserved."""
+        self._granted += calls
+
+    def enqueue(self, calls: list[ComponentCall]) -> None:
+        """These join their lanes when the next row is durable."""
+        self._queued += calls
+
+    def on_output(self, call: ComponentCall, site: StepSite, payload: bytes) -> None:
+        """A component answered."""
+        item_index = call.item_index
+        execution = self.items.get(item_index)
+        if execution is None:
+            return  # the item has ended without this step
+        if self.machine.cancel_reason is not None:
+            self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+            return
+        self._complete_step(execution, item_index, site, Outcome.SUCCESS, payload)
+
+    def on_failure(self, call: ComponentCall, site: StepSite, failure: CallFailure) -> None:
+        """An attempt failed: it is repeated if its budget allows, else the step has failed."""
+        item_index = call.item_index
+        execution = self.items.get(item_index)
+        if execution is None:
+            return
+        if self.machine.cancel_reason is not None:
+            self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+            return
+        step_index = site.step.index
+        budget = BUDGET_OF[failure.code]
+        if budget is not Budget.NONE:
+            key = (item_index, step_index)
+            failures = self._failures.setdefault(key, [0, 0])
+            failures[budget is Budget.TRANSPORT] += 1
+            delay_s = decide(site.policy, failure.code, failures[0], failures[1], random.random(), failure.retry_after_s)
+            if delay_s is not None:
+                cause = AttemptCause.TRANSPORT_FAILED if budget is Budget.TRANSPORT else AttemptCause.COMPONENT_FAILED
+                self._repeat(call, site, cause, failure, charged=True, delay_s=delay_s, alone=False)
+                return
+        self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
+
+    def on_crash(self, call: ComponentCall, site: StepSite, failure: CallFailure, *, is_guilty: bool) -> bool:
+        """The process died with this call in flight. True if it is to be tried again, alone."""
+        item_index = call.item_index
+        execution = self.items.get(item_index)
+        if execution is None:
+            return False
+        if self.machine.cancel_reason is not None:
+            self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+            return False
+        if is_guilty:
+            key = (item_index, site.step.index)
+            crashes = self._crashes[key] = self._crashes.get(key, 0) + 1
+            if crashes >= self._limits.attributable_crashes:
+                self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
+                return False
+        self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=True)
+        return True
+
+    def cancel_items(self, item_indexes: Iterable[int]) -> None:
+        """These had started, and end cancelled now."""
+        for item_index in item_indexes:
+            if item_index in self.items:
+                self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+
+    def restart_item(self, item_index: int, execution: ItemExecution, in_flight: Iterable[ReadyCall]) -> None:
+        """An item that was under way when the gateway died: what was in flight goes out again."""
+        self.items[item_index] = execution
+        self._queued += [self._new_call(item_index, execution, ready) for ready in in_flight]
+
+    def count_ended_attempt(self, event: AttemptEnded) -> None:
+        """Recovery: an attempt that the log says has ended."""
+        key = (event.item_index, event.step_index)
+        self._ended_attempts[key] = self._ended_attempts.get(key, 0) + 1
+        if event.charged:
+            if event.cause is AttemptCause.SERVER_CRASHED:
+                self._crashes[key] = self._crashes.get(key, 0) + 1
+            else:
+                self._failures.setdefault(key, [0, 0])[event.cause is AttemptCause.TRANSPORT_FAILED] += 1
+
+    def component_retries(self, call: ComponentCall) -> int:
+        """How many component retries came before this attempt (part of a sub-run's key)."""
+        failures = self._failures.get((call.item_index, call.template.step_index))
+        return failures[0] if failures else 0
+
+    # --- the log
+
+    def flush(self, now_us: int) -> list[Append]:
+        """Rows for what has happened since the last flush; empty if nothing has."""
+        machine = self.machine
+        machine.finish(now_us)
+        numbered = machine.take_events()
+        if numbered is None:
+            return []
+        appends: list[Append] = []
+        first_seq, events = numbered
+        start = size = 0
+        for position, event in enumerate(events):
+            payload = getattr(event, "payload", b"")
+            if size and size + len(payload) > SEGMENT_BYTES:
+                appends.append(self._row(first_seq + start, now_us, events[start:position]))
+                start, size = position, 0
+            size += len(payload) + 16
+        appends.append(self._row(first_seq + start, now_us, events[start:] if start else events, is_last=True))
+        return appends
+
+    def _row(self, first_seq: int, now_us: int, events: object, *, is_last: bool = False) -> Append:
+        data = self._codec.encode(first_seq, now_us, events)  # type: ignore[arg-type]
+        row = LogRow(first_seq, first_seq + len(events) - 1, data)  # type: ignore[arg-type]
+        note = CommitNote(self, row)
+        end: RunEnd | None = None
+        if is_last:
+            tally = note.tally = self.machine.tally()
+            note.granted, self._granted = self._granted, []
+            note.queued, self._queued = self._queued, []
+            note.retries, self._retries = self._retries, []
+            if tally.status.is_terminal and tally.completed_at_us is not None:
+                counts = counts_of(tally, self.machine.total, self.machine.max_concurrency)
+                end = RunEnd(tally.status, tally.completed_at_us, counts, seal_index(self.machine.index()))
+        return Append(self.run_key, self.epoch, row.first_seq, row.last_seq, data, end, note)
+
+    def on_durable(self, note: CommitNote) -> None:
+        """A row is on disk: others may see it."""
+        row = note.row
+        self.tail.append(row)
+        self._tail_bytes += len(row.data)
+        while self._tail_bytes > TAIL_BYTES and len(self.tail) > 1:
+            self._tail_bytes -= len(self.tail.popleft().data)
+        self.committed_seq = row.last_seq
+        if note.tally is not None:
+            self.committed = note.tally
+        self.wake()
+
+    def wake(self) -> None:
+        """Let watchers look again."""
+        waiters = self.waiters
+        if waiters:
+            self.waiters = []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    # --- inside
+
+    def _complete_step(self, execution: ItemExecution, item_index: int, site: StepSite, outcome: Outcome, payload: bytes) -> None:
+        ready = execution.complete(site.step.index, outcome, payload)
+        end = execution.result
+        if end is not None:
+            self._end_item(item_index, end.outcome, end.payload)
+            return
+        if site.lane.server.journaled and self.plan.component_steps > 1:
+            self.machine.complete_step(item_index, site.step.index, outcome, payload)
+        for one in ready:
+            self._queued.append(self._new_call(item_index, execution, one))
+
+    def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
+        execution = self.items.pop(item_index)
+        self.machine.complete_item(item_index, outcome, payload)
+        if self.plan.component_steps > 1 and execution.in_flight():
+            self.abandoned.append(item_index)
+
+    def _new_call(self, item_index: int, execution: ItemExecution, ready: ReadyCall) -> ComponentCall:
+        step_index = ready.step.index
+        site = self.sites[step_index]
+        attempt = 1 + execution.attempt_base(step_index)
+        if self._ended_attempts:
+            attempt += self._ended_attempts.get((item_index, step_index), 0)
+        return ComponentCall(next(self.numbers), site.template, item_index, attempt, ready.input, site)
+
+    def _repeat(self, call: ComponentCall, site: StepSite, cause: AttemptCause, failure: CallFailure, *, charged: bool, delay_s: float, alone: bool) -> None:
+        key = (call.item_index, site.step.index)
+        self._ended_attempts[key] = self._ended_attempts.get(key, 0) + 1
+        self.machine.end_attempt(
+            AttemptEnded(call.item_index, site.step.index, call.attempt, cause, charged, failure.payload())
+        )
+        again = ComponentCall(next(self.numbers), call.template, call.item_index, call.attempt + 1, call.input, site)
+        self._retries.append(Retry(delay_s, again, alone))
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a flush would wait to take effect: calls are collected."""
+        return bool(self._granted or self._queued or self._retries)
+
+
+def is_finished(tally: Tally) -> bool:
+    """Whether a committed tally is terminal."""
+    return tally.status >= RunStatusCode.SUCCESS

@@ -1,0 +1,334 @@
+"""Accepting runs: checks, links, identity, and the one transaction that makes a run durable."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from flowspan.errors import (
+    ConflictError,
+    FlowspanError,
+    InvalidArgumentError,
+    LimitExceededError,
+    NotFoundError,
+    OverloadedError,
+    Reason,
+    RecursionLimitError,
+    StorageError,
+    UnavailableError,
+)
+from flowspan.view.status import RunDescription, RunStatus
+from runtime_core.api import SubmitRun
+from runtime_core.calls import ComponentCall
+from runtime_core.engine.fingerprint import canonical_fingerprint, request_fingerprint
+from runtime_core.engine.inputs import InputWindow
+from runtime_core.engine.open_run import CommitNote, OpenRun
+from runtime_core.engine.settings import RunSettings
+from runtime_core.engine.trace import new_span_id, new_trace_id, parse_traceparent
+from runtime_core.limits import DEFAULT_MAX_CONCURRENCY
+from runtime_core.model.ids import new_run_id, parse_blob_id
+from runtime_core.model.machine import RunMachine
+from runtime_core.ports import ExistingRun, InputChunk, NewRun
+
+if TYPE_CHECKING:
+    from runtime_core.engine.runtime import Runtime
+
+CHUNK_ITEMS: Final = 2_000
+"""Inputs kept in memory with a run that was just submitted, and stored per chunk."""
+CHUNK_BYTES: Final = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Parentage:
+    """Where a new run stands in its tree."""
+
+    root_run_id: str | None
+    parent_run_id: str | None
+    parent_item: int | None
+    depth: int
+    trace_id: str | None
+    parent_span_id: str
+    call: ComponentCall | None
+
+
+class Submissions:
+    """Accepts runs for a `Runtime`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._in_progress: dict[tuple[str, str], asyncio.Future[None]] = {}
+
+    async def submit(self, command: SubmitRun) -> RunStatus:
+        """See `RuntimeApi.submit_run`. Not to be cancelled in the middle: the runtime shields it."""
+        runtime = self._runtime
+        runtime.refuse_if_not_serving()
+        _check(command, runtime.limits.items_per_run)
+        flow_id = parse_blob_id(command.flow_id, field="flowId")
+        parentage = self._parentage(command)
+        key, fingerprint = self._identity(command, parentage)
+        lock = None if key is None else (command.namespace, key)
+        while lock is not None and (other := self._in_progress.get(lock)) is not None:
+            await asyncio.shield(other)
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if lock is not None:
+            self._in_progress[lock] = done
+        try:
+            if key is not None:
+                existing = await runtime.store.find_request(command.namespace, key)
+                if existing is not None:
+                    return await self._repeated(command, existing, fingerprint)
+            return await self._create(command, flow_id, parentage, key, fingerprint)
+        finally:
+            if lock is not None:
+                del self._in_progress[lock]
+            done.set_result(None)
+
+    async def _create(
+        self, command: SubmitRun, flow_id: str, parentage: Parentage, key: str | None, fingerprint: bytes
+    ) -> RunStatus:
+        runtime = self._runtime
+        limits = runtime.limits
+        plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
+        await self._check_blobs(command)
+        runtime.refuse_if_not_serving()
+        now_us = runtime.clock.now_us()
+        total = command.staged_total if command.stage_id is not None else len(command.inputs)
+        concurrency = min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, limits.max_concurrency_cap)
+        run_id = new_run_id(now_us // 1000, os.urandom(10))
+        root_run_id = parentage.root_run_id or run_id
+        runtime.tree_grows(command.namespace, root_run_id)
+        description = RunDescription(
+            run_id=run_id,
+            flow_id=flow_id,
+            total=total,
+            created_at_us=now_us,
+            max_concurrency=concurrency,
+            root_run_id=root_run_id,
+            flow_name=plan.flow.name,
+            flow_label=command.flow_label,
+            parent_run_id=parentage.parent_run_id,
+            source_run_id=runtime.retry_source(command),
+            metadata=command.metadata,
+        )
+        settings = _settings(command, parentage, now_us, runtime.retry_items(command))
+        machine = RunMachine(total, concurrency)
+        encoded = msgspec.json.encode(description)
+        machine.accept(encoded)
+        chunks = list(_chunks(command))
+        run = runtime.make_run(command.namespace, description, settings, plan, machine)
+        if chunks and not command.input_blobs:
+            run.inputs = InputWindow(total, chunks[:1] if total > CHUNK_ITEMS else chunks, runtime.input_loader(run))
+        dispatcher = runtime.dispatcher
+        dispatcher.attach(run)
+        if command.stage_id is None:
+            dispatcher.start_at_once(run)
+        appends = run.flush(now_us)
+        notes = [append.context for append in appends]
+        rows = b"".join(append.row for append in appends)
+        new_run = NewRun(
+            namespace=command.namespace,
+            run_id=run_id,
+            flow_id=flow_id,
+            flow_name=plan.flow.name,
+            flow_label=command.flow_label,
+            root_run_id=root_run_id,
+            parent_run_id=parentage.parent_run_id,
+            source_run_id=description.source_run_id,
+            metadata=command.metadata,
+            created_at_us=now_us,
+            total=total,
+            description=encoded,
+            settings=msgspec.json.encode(settings),
+            chunks=chunks,
+            stage_id=command.stage_id,
+            first_row=rows,
+            last_seq=appends[-1].last_seq,
+            end=appends[-1].end,
+            request_key=key,
+            fingerprint=fingerprint,
+            key_expires_us=now_us + int(limits.key_life_s * 1e6),
+        )
+        try:
+            created = await runtime.store.create_run(new_run)
+        except BaseException:
+            dispatcher.withdraw(notes)
+            raise
+        if isinstance(created, ExistingRun):
+            dispatcher.withdraw(notes)
+            return await self._repeated(command, created, fingerprint)
+        run.run_key = created
+        run.epoch = runtime.epoch
+        runtime.admit(run, parentage.call)
+        for note in notes:
+            assert isinstance(note, CommitNote)
+            dispatcher.perform_first(note)
+        if appends[-1].end is not None:
+            runtime.on_run_ended(run)
+        else:
+            dispatcher.enter(run)
+            dispatcher.touch(run)
+        return runtime.status_of(run)
+
+    def _parentage(self, command: SubmitRun) -> Parentage:
+        """Whose sub-run this is; refuses what nests too deep."""
+        runtime = self._runtime
+        call = runtime.execution(command.task_token)
+        trace = parse_traceparent(command.traceparent)
+        if call is None:
+            depth = command.unlinked_depth + 1
+            span_id = trace.span_id if trace else ""
+            parentage = Parentage(None, None, None, depth, trace.trace_id if trace else None, span_id, None)
+        else:
+            if call.template.namespace != command.namespace:
+                raise NotFoundError("no such execution", reason=Reason.NOT_FOUND)
+            parent: OpenRun = call.owner.run
+            if parent.is_cancelling and not command.detached:
+                raise FlowspanError(
+                    f"run {parent.run_id} was cancelled; it gets no more sub-runs", reason=Reason.CANCELLED, runId=parent.run_id
+                )
+            depth = parent.settings.depth + 1
+            parentage = Parentage(
+                parent.description.root_run_id,
+                parent.run_id,
+                call.item_index,
+                depth,
+                trace.trace_id if trace else call.template.trace_id,
+                trace.span_id if trace else runtime.naming.span_id(call.number),
+                call,
+            )
+        if depth > runtime.limits.depth:
+            raise RecursionLimitError(
+                f"sub-runs nest {depth} deep; at most {runtime.limits.depth} levels are allowed",
+                limit="depth",
+                max=runtime.limits.depth,
+                actual=depth,
+            )
+        return parentage
+
+    def _identity(self, command: SubmitRun, parentage: Parentage) -> tuple[str | None, bytes]:
+        """The idempotency key and the fingerprint.
+
+        A sub-run without a key of its own gets one from its execution, so that a repeated parent finds its child again:
+        the parent's token, its component retries, what is submitted, and the how-manieth time.
+        """
+        if command.request_id:
+            return f"r:{command.request_id}", request_fingerprint(command)
+        call = parentage.call
+        if call is None:
+            return None, b""
+        fingerprint = request_fingerprint(command)
+        counter: Counter[bytes] | None = getattr(call, "submits", None)
+        if counter is None:
+            counter = call.submits = Counter()
+        counter[fingerprint] += 1
+        run: OpenRun = call.owner.run
+        text = f"{call.idempotency_token}:{run.component_retries(call)}:{fingerprint.hex()}:{counter[fingerprint]}"
+        return "c:" + hashlib.sha256(text.encode()).hexdigest(), fingerprint
+
+    async def _repeated(self, command: SubmitRun, existing: ExistingRun, fingerprint: bytes) -> RunStatus:
+        """The answer of a request that was made before."""
+        runtime = self._runtime
+        if command.stage_id is not None:
+            await runtime.store.discard_stage(command.stage_id)
+        if existing.fingerprint != fingerprint and not await self._means_the_same(command, existing):
+            raise ConflictError(
+                "the request id was used for a different request; use a new one", runId=existing.run_id
+            )
+        return await runtime.get_status(command.namespace, existing.run_id)
+
+    async def _means_the_same(self, command: SubmitRun, existing: ExistingRun) -> bool:
+        """Compare canonical forms with the stored run (streamed submits compare as given)."""
+        if command.stage_id is not None:
+            return False
+        stored = await self._runtime.stored_command(command.namespace, existing.run_id)
+        if stored is None or len(stored.inputs) != len(command.inputs):
+            return False
+        return canonical_fingerprint(stored) == canonical_fingerprint(command)
+
+    async def _check_blobs(self, command: SubmitRun) -> None:
+        for index in sorted(command.input_blobs):
+            blob_id = parse_blob_id(command.inputs[index].decode("ascii", "replace"), field="inputs")
+            info = await self._runtime.store.blob_info(command.namespace, blob_id)
+            if info is None:
+                raise NotFoundError(f"input {index}: no blob {blob_id}", reason=Reason.BLOB_NOT_FOUND, blobId=blob_id)
+            if info[0] == "binary":
+                raise InvalidArgumentError(f"input {index}: blob {blob_id} is not JSON", field="inputs")
+
+
+def _check(command: SubmitRun, items_per_run: int) -> None:
+    """Refuse what no run can be made of."""
+    concurrency = command.max_concurrency
+    if concurrency is not None and concurrency < 1:
+        raise InvalidArgumentError(f"maxConcurrency must be at least 1, not {concurrency}", field="maxConcurrency")
+    if command.deadline_s is not None and not command.deadline_s > 0:
+        raise InvalidArgumentError("deadlineSecs must be greater than 0", field="deadlineSecs")
+    total = command.staged_total if command.stage_id is not None else len(command.inputs)
+    if total > items_per_run:
+        raise LimitExceededError(
+            f"{total} items; a run has at most {items_per_run}", limit="itemsPerRun", max=items_per_run, actual=total
+        )
+    if command.item_labels and len(command.item_labels) != total:
+        raise InvalidArgumentError(
+            f"itemLabels has {len(command.item_labels)} entries for {total} inputs; give one per input or none", field="itemLabels"
+        )
+
+
+def _settings(command: SubmitRun, parentage: Parentage, now_us: int, source_items: tuple[int, ...]) -> RunSettings:
+    trace = parse_traceparent(command.traceparent)
+    return RunSettings(
+        depth=parentage.depth,
+        trace_id=parentage.trace_id or new_trace_id(),
+        span_id=new_span_id(),
+        parent_span_id=parentage.parent_span_id,
+        sampled=trace.sampled if trace else True,
+        overrides=None if command.overrides is None else msgspec.Raw(command.overrides),
+        variables=None if command.variables is None else msgspec.Raw(command.variables),
+        deadline_us=None if command.deadline_s is None else now_us + int(command.deadline_s * 1e6),
+        detached=command.detached,
+        item_labels=tuple(command.item_labels),
+        source_items=source_items,
+        parent_item=parentage.parent_item,
+        staged_sha256=command.staged_sha256.hex(),
+    )
+
+
+def _chunks(command: SubmitRun) -> Iterator[InputChunk]:
+    """The inputs in pieces of a size that is pleasant to store and to load."""
+    inputs: Sequence[bytes] = command.inputs
+    blobs = command.input_blobs
+    start = size = 0
+    for position, one in enumerate(inputs):
+        size += len(one)
+        if size >= CHUNK_BYTES or position + 1 - start >= CHUNK_ITEMS:
+            yield _chunk(inputs, blobs, start, position + 1)
+            start, size = position + 1, 0
+    if start < len(inputs):
+        yield _chunk(inputs, blobs, start, len(inputs))
+
+
+def _chunk(inputs: Sequence[bytes], blobs: frozenset[int], start: int, end: int) -> InputChunk:
+    refs = frozenset(index - start for index in blobs if start <= index < end) if blobs else frozenset()
+    return InputChunk(start, inputs[start:end], refs)
+
+
+def refuse_quota(open_runs: int, limit: int) -> None:
+    """Refuse a run when its namespace has too many open ones."""
+    if open_runs >= limit:
+        raise OverloadedError(
+            f"{open_runs} runs are open; at most {limit} may be", limit="openRuns", max=limit, actual=open_runs, retryAfterMs=1000
+        )
+
+
+def refuse_full() -> None:
+    raise StorageError("the disk is full; nothing was applied", reason=Reason.STORAGE_FULL, outcome="not_applied")
+
+
+def refuse_stopping() -> None:
+    raise UnavailableError("the gateway is stopping", retryAfterMs=1000)

@@ -1,0 +1,238 @@
+"""Watchers: cursors into logs.
+
+A watcher has no queue. At the log's end it is served from the rows that its run keeps in memory; behind that, from the
+store. A slow one costs nothing but its cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from flowspan.errors import NotFoundError, Reason, UnavailableError
+from runtime_core.api import WatchBatch
+from runtime_core.engine.open_run import OpenRun
+from runtime_core.limits import BATCH_BYTES
+from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
+
+
+class Followed(Protocol):
+    """A log that is being watched: of a run that is open, or of one that has ended."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def run_key(self) -> int: ...
+
+    @property
+    def committed_seq(self) -> int: ...
+
+    @property
+    def is_over(self) -> bool:
+        """The terminal event is at `committed_seq`."""
+        ...
+
+
+class EndedLog:
+    """The log of a run that has ended."""
+
+    is_over = True
+
+    def __init__(self, record: RunRecord, run_id: str) -> None:
+        self.run_id = run_id
+        self.run_key = record.run_key
+        self.committed_seq = record.next_seq - 1
+
+
+class RunWatcher:
+    """A cursor into one run's log; implements `runtime_core.api.RunWatch`.
+
+    Args:
+        settle: with a task token: takes the execution's slot again. `release`: ends the execution's wait.
+    """
+
+    def __init__(
+        self,
+        log: OpenRun | EndedLog,
+        store: Store,
+        codec: SegmentCodec,
+        *,
+        after_seq: int,
+        results_only: bool,
+        omit_payloads: bool,
+        is_stopping: Callable[[], bool],
+        on_closed: Callable[[RunWatcher], None],
+        settle: Callable[[], asyncio.Future[None] | None] | None = None,
+        release: Callable[[], None] | None = None,
+    ) -> None:
+        self.cursor = after_seq
+        self._log = log
+        self._store = store
+        self._codec = codec
+        self._filter = (results_only, omit_payloads) if results_only or omit_payloads else None
+        self._is_stopping = is_stopping
+        self._on_closed = on_closed
+        self._settle = settle
+        self._release = release
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self._log.run_id
+
+    @property
+    def is_over(self) -> bool:
+        """Everything up to the terminal event was handed out."""
+        log = self._log
+        over = log.is_over if isinstance(log, EndedLog) else log.committed.status.is_terminal
+        return over and self.cursor >= log.committed_seq
+
+    async def next_batch(self) -> WatchBatch | None:
+        """See `RunWatch.next_batch`."""
+        while True:
+            log = self._log
+            if isinstance(log, OpenRun) and log.deleted:
+                raise NotFoundError(f"run {log.run_id} was deleted", reason=Reason.RUN_NOT_FOUND, runId=log.run_id)
+            if self.cursor < log.committed_seq:
+                rows = await self._rows(log)
+                self.cursor = rows[-1].last_seq
+                return WatchBatch([self._shown(row) for row in rows], self.cursor, log.run_id, self.is_over)
+            if self.is_over or self._closed:
+                return None
+            if self._is_stopping():
+                raise UnavailableError(
+                    "the gateway is stopping; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000
+                )
+            await self._wait(log)
+
+    async def wait_for_slot(self) -> None:
+        """See `RunWatch.wait_for_slot`."""
+        if self._settle is not None:
+            future = self._settle()
+            if future is not None:
+                await future
+
+    async def aclose(self) -> None:
+        """See `RunWatch.aclose`."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._release is not None:
+            self._release()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._on_closed(self)
+
+    def wake(self) -> None:
+        """Look again (the gateway stops)."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _wait(self, log: OpenRun | EndedLog) -> None:
+        assert isinstance(log, OpenRun)
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        log.waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+            if waiter in log.waiters:
+                log.waiters.remove(waiter)
+
+    async def _rows(self, log: OpenRun | EndedLog) -> list[LogRow]:
+        """At least one row behind the cursor."""
+        if isinstance(log, OpenRun):
+            tail = log.tail
+            if tail and tail[0].first_seq <= self.cursor + 1:
+                return _tail_rows(log, self.cursor)
+        rows = await self._store.read_rows(log.run_key, self.cursor, BATCH_BYTES)
+        if not rows:
+            raise NotFoundError(f"run {log.run_id} was deleted", reason=Reason.RUN_NOT_FOUND, runId=log.run_id)
+        return rows
+
+    def _shown(self, row: LogRow) -> bytes:
+        if self._filter is None:
+            return row.data
+        return self._codec.filter(row.data, results_only=self._filter[0], omit_payloads=self._filter[1])
+
+
+def _tail_rows(log: OpenRun, after_seq: int) -> list[LogRow]:
+    """Rows in memory behind the cursor, as many as fit one message."""
+    rows: list[LogRow] = []
+    size = 0
+    # From the end: a watcher at the end, the usual one, looks at the last rows only.
+    newest: list[LogRow] = []
+    for row in reversed(log.tail):
+        if row.last_seq <= after_seq:
+            break
+        newest.append(row)
+    for row in reversed(newest):
+        if rows and size + len(row.data) > BATCH_BYTES:
+            break
+        rows.append(row)
+        size += len(row.data)
+    return rows
+
+
+class TreeWatcher:
+    """Cursors into the logs of a run and of all its sub-runs; implements `runtime_core.api.RunWatch`.
+
+    Each batch is of one run. It is over when the root run and every sub-run that was ever known have been handed out.
+
+    Args:
+        open_watch: opens a cursor into one run of the tree.
+        members: ids of the runs of the tree that are known now, the root first.
+    """
+
+    def __init__(
+        self,
+        root_run_id: str,
+        cursors: dict[str, int],
+        open_watch: Callable[[str, int], Awaitable[RunWatcher]],
+        members: Callable[[], Awaitable[Sequence[str]]],
+        root: RunWatcher,
+    ) -> None:
+        self._cursors = cursors
+        self._open_watch = open_watch
+        self._members = members
+        self._watchers: dict[str, RunWatcher] = {root_run_id: root}
+        self._tasks: dict[str, asyncio.Task[WatchBatch | None]] = {}
+        self._ended: set[str] = set()
+        self._root_run_id = root_run_id
+
+    async def next_batch(self) -> WatchBatch | None:
+        """See `RunWatch.next_batch`; `through_seq` is the cursor of `run_id`."""
+        while True:
+            await self._discover()
+            for run_id, watcher in self._watchers.items():
+                if run_id not in self._tasks and run_id not in self._ended:
+                    self._tasks[run_id] = asyncio.ensure_future(watcher.next_batch())
+            if not self._tasks:
+                return None
+            done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            for run_id in [run_id for run_id, task in self._tasks.items() if task in done]:
+                batch = self._tasks.pop(run_id).result()
+                if batch is None:
+                    self._ended.add(run_id)
+                    continue
+                return WatchBatch(batch.rows, batch.through_seq, run_id, is_last=False)
+
+    async def wait_for_slot(self) -> None:
+        await self._watchers[self._root_run_id].wait_for_slot()
+
+    async def aclose(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks.values())
+        self._tasks.clear()
+        for watcher in self._watchers.values():
+            await watcher.aclose()
+
+    async def _discover(self) -> None:
+        for run_id in await self._members():
+            if run_id not in self._watchers:
+                self._watchers[run_id] = await self._open_watch(run_id, self._cursors.get(run_id, 0))
