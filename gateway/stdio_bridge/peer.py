@@ -1,0 +1,599 @@
+"""One process of a component server as its pool sees it: calls out, results in, one batch per read.
+
+A shell around `flowspan.jsonrpc.Session` and `ComponentProcess`. The read path takes no lock, makes no task and waits for
+nothing; what the server asks is served by `PeerRequests`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from flowspan.errors import FlowErrorCode, FlowspanError, Reason
+from flowspan.jsonrpc import (
+    Dialect,
+    NoiseMeter,
+    NoiseReceived,
+    NotificationReceived,
+    ProtocolViolation,
+    RequestId,
+    RequestReceived,
+    ResponsesReceived,
+    Session,
+    SessionEvent,
+    ViolationMeter,
+    WireError,
+    classify_execution_error,
+    printable,
+    to_flowspan_error,
+)
+from gateway.methods.context import RequestLink, RequestOrigin
+from gateway.stdio_bridge.execute_lines import ExecuteLines
+from gateway.stdio_bridge.exit_report import ExitReport
+from gateway.stdio_bridge.handshake import (
+    DEFAULT_CAPACITY,
+    INITIALIZE_PARAMS,
+    MAX_CAPACITY,
+    OfferedComponent,
+    ServerDeclaration,
+    ServerKind,
+    read_components,
+    read_initialize,
+)
+from gateway.stdio_bridge.linking import link_request
+from gateway.stdio_bridge.process import ComponentProcess
+from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
+from gateway.stdio_bridge.settings import BACKLOG_BYTES, FLUSH_LINES, StdioPlugin
+from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
+
+_log = structlog.get_logger("flowspan.bridge")
+
+_BACKLOG_POLL_S: Final = 0.002
+"""How often a pipe that was full is looked at while calls wait for it."""
+
+
+class HandshakeError(FlowspanError):
+    """The server did not answer the handshake in time, or refused it. Another try may help."""
+
+    default_reason = Reason.TIMEOUT
+
+
+class PeerOwner(Protocol):
+    """Who is told what a process does."""
+
+    def on_peer_results(self, peer: ComponentPeer, results: list[CallResult]) -> None: ...
+    def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
+    def on_peer_ended(self, peer: ComponentPeer, report: ExitReport) -> None: ...
+    def check_nesting(self, peer: ComponentPeer, call: ComponentCall | None) -> None: ...
+    def same_kind(self, kind: ServerKind) -> ServerKind:
+        """A kind that equals this one, if possible the object that was used before."""
+        ...
+
+
+class _ExecuteResult(msgspec.Struct, gc=False):
+    output: msgspec.Raw
+
+
+class _Progress(msgspec.Struct):
+    id: int | str | None = None
+    taskToken: str | None = None
+    fraction: float = 0.0
+    message: str | None = None
+
+
+class _Cancel(msgspec.Struct):
+    id: int | str | None = None
+
+
+class _CancelAnswer(msgspec.Struct):
+    dropped: list[int | str] = []
+    running: list[int | str] = []
+
+
+_decode_result: Final = msgspec.json.Decoder(_ExecuteResult).decode
+
+
+class ComponentPeer:
+    """One process. Use once: `start`, then calls, then `stop` or its own end.
+
+    Attributes:
+        calls: executions it holds, by number; unwritten ones included.
+        parked: numbers of those that wait for sub-runs.
+        alone: numbers of suspects; while there are any it takes nothing else.
+    """
+
+    def __init__(
+        self, plugin: StdioPlugin, owner: PeerOwner, naming: CallNaming, handler: RequestHandler, *, incarnation: int = 1
+    ) -> None:
+        self.plugin: Final = plugin
+        self._owner = owner
+        self._naming = naming
+        self._session = Session(incarnation, plugin.frame_limits)
+        self._process = ComponentProcess(
+            plugin.launch,
+            on_stdout=self._on_stdout,
+            on_exit=self._on_exit,
+            on_stderr=self._on_stderr,
+            on_stdout_closed=lambda: self.give_up("it closed its stdout"),
+        )
+        self._requests = PeerRequests(self, self._session, handler)
+        self._handshake: dict[RequestId, asyncio.Future[bytes]] = {}
+        self._acks: dict[RequestId, Callable[[bytes | None], None]] = {}
+        self._violations = ViolationMeter()
+        self._noise = NoiseMeter()
+        self._backlog: deque[ComponentCall] = deque()
+        self._backlog_timer: asyncio.TimerHandle | None = None
+        self._early: list[CallResult] = []
+        self._namespaces: set[str] = set()
+        self._partial_since: float | None = None
+        self._saw_closed_stdin = False
+        self._loop: Final = asyncio.get_running_loop()
+        self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
+        self.calls: dict[int, ComponentCall] = {}
+        self.parked: set[int] = set()
+        self.alone: set[int] = set()
+        self.kind: ServerKind | None = None
+        self.capacity = 0
+        self.max_line_bytes = plugin.line_limit(plugin.dialect or "flowspan")
+        self.gave_up: str | None = None
+
+    # -- start ---------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> ServerKind:
+        """Start the process and shake hands.
+
+        Raises:
+            StartError: the program cannot be started.
+            IncompatibleServerError, LimitExceededError: no restart helps.
+            HandshakeError: no answer in time, or a refusal; the process is to be ended by the caller.
+        """
+        self._process.spawn()
+        plugin = self.plugin
+        declaration = read_initialize(
+            await self._ask("initialize", INITIALIZE_PARAMS, plugin.initialize_timeout_s), plugin.dialect
+        )
+        self.max_line_bytes = plugin.line_limit(declaration.dialect)
+        self._process.write(self._session.notify("initialized", b"{}"))
+        components, duplicates = await self._list_components()
+        self.kind = self._owner.same_kind(ServerKind(declaration, components, duplicates))
+        self.capacity = min(plugin.capacity or declaration.capacity or DEFAULT_CAPACITY, MAX_CAPACITY)
+        return self.kind
+
+    async def _list_components(self) -> tuple[dict[str, OfferedComponent] | None, frozenset[str]]:
+        try:
+            return read_components(await self._ask("components/list", b"{}", self.plugin.list_timeout_s))
+        except HandshakeError as error:
+            if error.details.get("peerReason") == Reason.METHOD_NOT_FOUND:
+                return None, frozenset()
+            raise
+
+    async def _ask(self, method: str, params: bytes, timeout_s: float) -> bytes:
+        request_id, line = self._session.request(method, params)
+        answer: asyncio.Future[bytes] = self._loop.create_future()
+        self._handshake[request_id] = answer
+        try:
+            self._process.write(line)
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            raise HandshakeError(
+                f"plugin {self.plugin.name!r} did not answer {method} within {timeout_s:g} s", method=method
+            ) from None
+        finally:
+            del self._handshake[request_id]
+            self._session.forget((request_id,))
+
+    # -- facts ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it takes calls."""
+        return self.kind is not None and self.gave_up is None and self._process.is_running and self._process.stdin_is_open
+
+    @property
+    def declaration(self) -> ServerDeclaration | None:
+        return None if self.kind is None else self.kind.declaration
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.kind.declaration.dialect if self.kind is not None else self.plugin.dialect or "flowspan"
+
+    @property
+    def is_reentrant(self) -> bool:
+        return self.kind is None or self.kind.declaration.reentrant
+
+    @property
+    def used_slots(self) -> int:
+        """Executions that hold a slot. In a process that is not re-entrant a parked one keeps it."""
+        return len(self.calls) - len(self.parked) if self.is_reentrant else len(self.calls)
+
+    @property
+    def free_slots(self) -> int:
+        if not self.is_up or (self.alone and self.used_slots):
+            return 0
+        return max(0, self.capacity - self.used_slots)
+
+    @property
+    def queued_bytes(self) -> int:
+        return self._process.write_buffer_bytes
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def stderr_tail(self) -> str:
+        return self._process.stderr_tail()
+
+    # -- calls ---------------------------------------------------------------------------------------------------------------
+
+    def execute(self, calls: Sequence[ComponentCall]) -> None:
+        """Send these. What cannot be sent at all ends with a failure, soon but not before this returns."""
+        self.calls.update([(call.number, call) for call in calls])
+        if self._backlog or self._process.write_buffer_bytes > BACKLOG_BYTES:
+            self._keep(calls)
+        else:
+            self._write_calls(calls)
+
+    def _write_calls(self, calls: Sequence[ComponentCall]) -> None:
+        template: CallTemplate | None = None
+        make_line: Callable[[ComponentCall], bytes] = _no_line
+        lines: list[bytes] = []
+        numbers: list[int] = []
+        max_line_bytes = self.max_line_bytes
+        for position, call in enumerate(calls):
+            if call.template is not template:
+                template = call.template
+                make_line = self._prepare(template)
+            line = make_line(call)
+            if not line:
+                continue
+            if len(line) > max_line_bytes:
+                self._end_early(call, _too_long("input", max_line_bytes, len(line)))
+                continue
+            lines.append(line)
+            numbers.append(call.number)
+            if len(lines) == FLUSH_LINES:
+                self._flush(lines, numbers)
+                lines, numbers = [], []
+                if self._process.write_buffer_bytes > BACKLOG_BYTES:
+                    self._keep(calls[position + 1 :])
+                    return
+        if lines:
+            self._flush(lines, numbers)
+
+    def _flush(self, lines: list[bytes], numbers: list[int]) -> None:
+        # Opened first: the answer may come as soon as the bytes are out.
+        self._session.register(numbers)
+        self._process.write(b"".join(lines) if len(lines) > 1 else lines[0])
+
+    def _keep(self, calls: Sequence[ComponentCall]) -> None:
+        self._backlog.extend(calls)
+        if self._backlog and self._backlog_timer is None:
+            self._backlog_timer = self._loop.call_later(_BACKLOG_POLL_S, self._write_backlog)
+
+    def _write_backlog(self) -> None:
+        self._backlog_timer = None
+        if self._process.write_buffer_bytes > BACKLOG_BYTES:
+            self._keep(())
+            return
+        calls = [call for call in self._backlog if call.number in self.calls]
+        self._backlog.clear()
+        self._write_calls(calls)
+
+    def _prepare(self, template: CallTemplate) -> Callable[[ComponentCall], bytes]:
+        """How lines of this template are made; b"" where the server cannot be asked for it (then the call is ended)."""
+        kind = self.kind
+        assert kind is not None
+        prepared = template.prepared
+        if type(prepared) is not ExecuteLines or prepared.kind is not kind:
+            name = kind.wire_name(template.component)
+            if isinstance(name, FlowspanError):
+                failure = CallFailure(name.row.flow, f"plugin {self.plugin.name!r}: {name.message}")
+                return lambda call: self._refuse_call(call, failure)
+            stepflow = kind.declaration.dialect == "stepflow"
+            prepared = template.prepared = ExecuteLines(
+                self._naming,
+                template,
+                kind=kind,
+                component=name,
+                flow_id=template.flow_id.removeprefix("sha256:") if stepflow else template.flow_id,
+                sends_timeout=kind.declaration.timeouts,
+            )
+        self._namespaces.add(template.namespace)
+        return prepared.line
+
+    def _end_early(self, call: ComponentCall, failure: CallFailure) -> None:
+        """A result of our own making; told soon, because the engine must not be called back from within its call."""
+        if not self._early:
+            self._loop.call_soon(self._tell_early)
+        self._early.append((call, failure))
+
+    def _tell_early(self) -> None:
+        results = [result for result in self._early if self._drop(result[0].number)]
+        self._early = []
+        if results:
+            self._owner.on_peer_results(self, results)
+
+    def _drop(self, number: int) -> bool:
+        self.parked.discard(number)
+        self.alone.discard(number)
+        return self.calls.pop(number, None) is not None
+
+    def forget(self, calls: Sequence[ComponentCall]) -> None:
+        """These have timed out: nothing of them is told any more, and the server is told to stop them."""
+        gone = [call.number for call in calls if self._drop(call.number)]
+        self._session.forget(gone)
+        self._notify_cancel(gone)
+
+    def cancel(self, calls: Sequence[ComponentCall]) -> asyncio.Future[int]:
+        """Tell the server; see `ComponentServer.cancel`. Done within `cancel_ack_s`."""
+        unwritten = {call.number for call in self._backlog}
+        for call in calls:
+            if call.number in unwritten:
+                self._end_early(call, CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled before the call began"))
+        written = [call.number for call in calls if call.number in self.calls and call.number not in unwritten]
+        if unwritten:
+            dropped = {call.number for call in calls}
+            self._backlog = deque(call for call in self._backlog if call.number not in dropped)
+        confirmed: asyncio.Future[int] = self._loop.create_future()
+        declaration = self.declaration
+        if not written or not self.is_up or declaration is None:
+            confirmed.set_result(0)
+        elif not declaration.cancel_ack:
+            self._notify_cancel(written)
+            confirmed.set_result(len(written))
+        else:
+            self._ask_cancel(written, confirmed)
+        return confirmed
+
+    def _ask_cancel(self, numbers: list[int], confirmed: asyncio.Future[int]) -> None:
+        request_id, line = self._session.request("$/cancel", b'{"ids":%b}' % msgspec.json.encode(numbers))
+
+        def settle(result: bytes | None) -> None:
+            self._acks.pop(request_id, None)
+            timer.cancel()
+            self._session.forget((request_id,))
+            if confirmed.done():
+                return
+            known: set[int | str] = set()
+            if result is not None:
+                try:
+                    answer = msgspec.json.decode(result, type=_CancelAnswer)
+                    known = {*answer.dropped, *answer.running}
+                except msgspec.MsgspecError:
+                    known = set()
+            # What ended meanwhile is in neither list, and not open any more.
+            confirmed.set_result(sum(1 for number in numbers if number in self.calls and number not in known))
+
+        timer = self._loop.call_later(self.plugin.cancel_ack_s, settle, None)
+        self._acks[request_id] = settle
+        self._process.write(line)
+
+    def _notify_cancel(self, numbers: Sequence[int]) -> None:
+        if numbers and self._process.is_running:
+            self._process.write(b"".join([self._session.notify("$/cancelRequest", b'{"id":%d}' % number) for number in numbers]))
+
+    # -- what the server says ------------------------------------------------------------------------------------------------
+
+    def _on_stdout(self, data: bytes) -> None:
+        results: list[CallResult] = []
+        for event in self._session.receive(data):
+            if type(event) is ResponsesReceived:
+                self._take_answers(event.answers, results)
+            else:
+                self._take(event)
+        self._partial_since = self._loop.time() if self._session.partial_bytes else None
+        if results:
+            self._owner.on_peer_results(self, results)
+
+    def _take_answers(self, answers: Sequence[tuple[RequestId, bytes | None, WireError | None]], results: list[CallResult]) -> None:
+        pop = self.calls.pop
+        add = results.append
+        max_output_bytes = self.plugin.max_output_bytes
+        for request_id, result, error in answers:
+            # Ids of calls are integers, those of other requests strings.
+            call = pop(request_id, None)  # type: ignore[arg-type]
+            if call is None:
+                self._take_answer(request_id, result, error)
+                continue
+            if result is not None:
+                try:
+                    output = bytes(_decode_result(result).output)
+                except (ValueError, msgspec.MsgspecError):
+                    self._count_violation("an answer to components/execute has no output")
+                    add((call, CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.plugin.name!r} answered without an output")))
+                    continue
+                if len(output) <= max_output_bytes:
+                    add((call, output))
+                else:
+                    add((call, _too_long("output", max_output_bytes, len(output))))
+            else:
+                assert error is not None
+                add((call, self._failure(error)))
+        if self.parked or self.alone:
+            for call, _ in results:
+                self.parked.discard(call.number)
+                self.alone.discard(call.number)
+
+    def _failure(self, error: WireError) -> CallFailure:
+        code, message, data = classify_execution_error(error, self.dialect)
+        return CallFailure(code, message, data, _retry_after_s(data))
+
+    def _take_answer(self, request_id: RequestId, result: bytes | None, error: WireError | None) -> None:
+        """An answer to something else than a call."""
+        waiting = self._handshake.get(request_id)
+        if waiting is not None and not waiting.done():
+            if result is not None:
+                waiting.set_result(result)
+            else:
+                assert error is not None
+                cause = to_flowspan_error(error)
+                waiting.set_exception(
+                    HandshakeError(
+                        f"plugin {self.plugin.name!r} refused the handshake: {cause.message}",
+                        reason=Reason.RESOURCE_UNAVAILABLE,
+                        peerReason=cause.reason,
+                    )
+                )
+        elif (settle := self._acks.get(request_id)) is not None:
+            settle(result)
+
+    def _take(self, event: SessionEvent) -> None:
+        if isinstance(event, RequestReceived):
+            if self.kind is None:
+                text = f"plugin {self.plugin.name!r} asked {printable(event.method)} before the handshake was done"
+                self._requests.refuse(event.id, FlowspanError(text, reason=Reason.NOT_INITIALIZED))
+            else:
+                self._requests.accept(event)
+        elif isinstance(event, NotificationReceived):
+            self._take_notification(event)
+        elif isinstance(event, ProtocolViolation):
+            _log.warning("protocol_violation", plugin=self.plugin.name, kind=event.kind.value, message=event.message, quoted=event.quoted)
+            if event.reply is not None:
+                self._process.write(event.reply)
+            if event.fatal:
+                self.give_up(event.message)
+            elif event.charged:
+                self._count_violation(event.message, event.count)
+        elif isinstance(event, NoiseReceived):
+            _log.info("plugin_stdout", plugin=self.plugin.name, text=event.text, lines=event.lines)
+            if self._noise.add(self._loop.time(), event.lines, event.size_bytes):
+                self.give_up("it writes other text than messages to its stdout; print to stderr")
+
+    def _count_violation(self, message: str, count: int = 1) -> None:
+        if self._violations.add(self._loop.time(), count):
+            self.give_up(f"it breaks the protocol again and again, last: {message}")
+
+    def _take_notification(self, event: NotificationReceived) -> None:
+        try:
+            if event.method == "$/cancelRequest":
+                self._requests.cancel(msgspec.json.decode(event.params, type=_Cancel).id)
+            elif event.method == "$/progress":
+                progress = msgspec.json.decode(event.params, type=_Progress)
+                number = progress.id
+                if not isinstance(number, int) and progress.taskToken is not None:
+                    number = self._naming.number_of_token(progress.taskToken)
+                call = self.calls.get(number) if isinstance(number, int) else None
+                if call is not None and 0.0 <= progress.fraction <= 1.0:
+                    self._owner.on_peer_progress(call, progress.fraction, printable(progress.message or "", 1024))
+        except msgspec.MsgspecError as error:
+            self._count_violation(f"{printable(event.method)}: {error}")
+
+    def _on_stderr(self, lines: list[str], suppressed: int) -> None:
+        for line in lines:
+            _log.info("plugin_stderr", plugin=self.plugin.name, text=line)
+        if suppressed:
+            _log.info("plugin_stderr_suppressed", plugin=self.plugin.name, lines=suppressed)
+
+    # -- for requests of the server ------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> bool:
+        return self._process.write(data)
+
+    def link(self, origin: RequestOrigin) -> RequestLink:
+        return link_request(origin, self.calls, self._naming, self._namespaces)
+
+    def check_nesting(self, link: RequestLink) -> None:
+        if not self.is_reentrant:
+            number = None if link.task_token is None else self._naming.number_of_token(link.task_token)
+            self._owner.check_nesting(self, None if number is None else self.calls.get(number))
+
+    # -- end -----------------------------------------------------------------------------------------------------------------
+
+    def check_stall(self) -> None:
+        """To be called each second: ends a process whose pipe has been stuck for too long."""
+        now, limit = self._loop.time(), self.plugin.stall_s
+        since = self._process.stalled_since
+        if since is not None and now - since > limit:
+            self.give_up(f"it has not read its stdin for {limit:g} s")
+        elif not self._process.stdin_is_open and self._process.is_running:
+            # An exit closes stdin too, a moment before it is seen.
+            if self._saw_closed_stdin:
+                self.give_up("it closed its stdin")
+            self._saw_closed_stdin = True
+        elif self._partial_since is not None and now - self._partial_since > limit:
+            self.give_up(f"it left a line on its stdout unfinished for {limit:g} s")
+
+    def give_up(self, why: str) -> None:
+        """End the process at once: it cannot be talked with. Harmless if repeated."""
+        if self.gave_up is None and self._process.is_running:
+            self.gave_up = why
+            _log.error("plugin_given_up", plugin=self.plugin.name, why=why)
+            self._process.kill()
+
+    def kill(self) -> None:
+        """End the process at once, without a reproach."""
+        self._process.kill()
+
+    async def stop(self) -> None:
+        """End the process in order (`ComponentProcess.stop`), and whatever was being served for it."""
+        try:
+            await self._process.stop(self.plugin.stop_grace_s)
+        finally:
+            await self._requests.close()
+
+    def take_unsent(self) -> tuple[list[ComponentCall], list[ComponentCall]]:
+        """Calls that the process may have seen, and those it cannot have seen; none is held afterwards."""
+        unsent = [call for call in self._backlog if call.number in self.calls]
+        unseen = {call.number for call in unsent}
+        sent = [call for number, call in self.calls.items() if number not in unseen]
+        self._backlog.clear()
+        self.calls.clear()
+        self.parked.clear()
+        self.alone.clear()
+        return sent, unsent
+
+    def _on_exit(self, report: ExitReport) -> None:
+        self._session.close()
+        if self._backlog_timer is not None:
+            self._backlog_timer.cancel()
+            self._backlog_timer = None
+        for answer in self._handshake.values():
+            if not answer.done():
+                answer.set_exception(HandshakeError(report.describe(), reason=Reason.PLUGIN_CRASHED))
+        for settle in list(self._acks.values()):
+            settle(None)
+        self.ended.set_result(report)
+        self._owner.on_peer_ended(self, report)
+
+    def _refuse_call(self, call: ComponentCall, failure: CallFailure) -> bytes:
+        self._end_early(call, failure)
+        return b""
+
+
+def _no_line(_call: ComponentCall) -> bytes:
+    return b""
+
+
+def _too_long(limit: str, max_bytes: int, actual: int) -> CallFailure:
+    error = {"reason": Reason.LIMIT_EXCEEDED.value, "limit": limit, "max": max_bytes, "actual": actual}
+    return CallFailure(
+        FlowErrorCode.COMPONENT_FAILED,
+        f"the {limit} has {actual} bytes, at most {max_bytes} are accepted; pass it as a blob",
+        msgspec.json.encode(error),
+    )
+
+
+class _RetryHint(msgspec.Struct):
+    retryAfterMs: float | None = None
+    retry_after_ms: float | None = None
+    retryAfter: float | None = None
+    retry_after: float | None = None
+
+
+def _retry_after_s(data: bytes | None) -> float | None:
+    """The component's wish, in seconds, from `error.data`; None if it has none or an absurd one."""
+    if data is None or b"etry" not in data:
+        return None
+    try:
+        hint = msgspec.json.decode(data, type=_RetryHint)
+    except msgspec.MsgspecError:
+        return None
+    wish_ms = hint.retryAfterMs if hint.retryAfterMs is not None else hint.retry_after_ms
+    wish_s = wish_ms / 1000 if wish_ms is not None else hint.retryAfter if hint.retryAfter is not None else hint.retry_after
+    return wish_s if wish_s is not None and 0 <= wish_s <= 86_400 else None
