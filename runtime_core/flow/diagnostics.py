@@ -84,21 +84,23 @@ class DiagnosticLog:
     """Collects findings in the order in which they are made; work and memory per document are bounded.
 
     Attributes:
-        findings: the first 1,000.
+        findings: the first 1,000 of each level.
         has_fatal: whether any finding, kept or not, says that the document is no flow.
     """
 
-    __slots__ = ("findings", "has_fatal")
+    __slots__ = ("_kept", "findings", "has_fatal")
 
     def __init__(self) -> None:
         self.findings: list[Diagnostic] = []
         self.has_fatal = False
+        self._kept = dict.fromkeys(Level, 0)
 
     def report(self, code: int, message: str, path: str, level: Level | None = None) -> None:
         """Note a finding; `level` raises the code's usual one where the document has no meaning at all."""
         level = level or _KINDS[code][1]
-        # A fatal finding must not be crowded out by a thousand warnings before it.
-        if len(self.findings) < _MAX_KEPT or (level is Level.FATAL and not self.has_fatal):
+        # Counted per level: fatal findings are not crowded out by a thousand warnings before them.
+        if self._kept[level] < _MAX_KEPT:
+            self._kept[level] += 1
             self.findings.append(Diagnostic(code, message, path, level))
         self.has_fatal = self.has_fatal or level is Level.FATAL
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from runtime_core.model.json_value import JsonValue
 
-_NUMBER: Final = r"(\d+(?:\.\d+)?)"
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _TEXT: Final = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?\Z")
 _UNIT_S: Final = (3600.0, 60.0, 1.0, 0.001)
 MAX_DURATION_S: Final = 365 * 86_400.0

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+
 from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
-
 from runtime_core.flow.document import OnErrorAction
 from runtime_core.flow.expressions import (
     FAILED,

@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 import msgspec
-from flowspan.errors import FlowErrorCode
 
+from flowspan.errors import FlowErrorCode
 from runtime_core.flow.paths import NOT_FOUND as _NOT_FOUND
 from runtime_core.flow.paths import Path, format_path, walk
 from runtime_core.model.json_value import JsonValue

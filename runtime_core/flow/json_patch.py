@@ -6,7 +6,7 @@ import re
 from copy import deepcopy
 from typing import Final
 
-from runtime_core.model.json_value import MAX_JSON_DEPTH, JsonValue, depth_of
+from runtime_core.model.json_value import MAX_JSON_DEPTH, JsonValue, depth_of, node_count
 
 _INDEX: Final = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
 _BAD_ESCAPE: Final = re.compile(r"~(?![01])")
@@ -58,7 +58,7 @@ def _applied(target: JsonValue, operation: JsonValue) -> JsonValue:
         return _added(_removed(target, source), path, value) if path != source else target
     if kind == "copy":
         value = _at(target, _tokens(operation.get("from"), "from"))
-        if _nodes(value) + _nodes(target) > MAX_PATCHED_NODES:
+        if node_count(value) + node_count(target) > MAX_PATCHED_NODES:
             raise JsonPatchError(f"the result has more than {MAX_PATCHED_NODES} nodes")
         return _added(target, path, deepcopy(value))
     if kind == "test":
@@ -137,15 +137,3 @@ def _equal(left: JsonValue, right: JsonValue) -> bool:
     if type(left) is dict and type(right) is dict:
         return left.keys() == right.keys() and all(_equal(member, right[key]) for key, member in left.items())
     return type(left) is type(right) and left == right
-
-
-def _nodes(value: JsonValue) -> int:
-    count, stack = 0, [value]
-    while stack:
-        count += 1
-        member = stack.pop()
-        if type(member) is dict:
-            stack.extend(member.values())
-        elif type(member) is list:
-            stack.extend(member)
-    return count

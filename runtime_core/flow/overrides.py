@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from flowspan.errors import InvalidArgumentError
-
 from runtime_core.flow.json_patch import JsonPatchError, apply_json_patch
 from runtime_core.model.json_value import MAX_JSON_DEPTH, JsonObject, JsonValue, depth_of
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flowspan.errors import InvalidArgumentError
-
 from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
 from runtime_core.flow.document import Flow, OnError, RetrySettings, Step
 from runtime_core.flow.expression_syntax import ExpressionCompiler

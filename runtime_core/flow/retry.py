@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
-
 from runtime_core.flow.document import DEFAULT_MAX_RETRIES, BackoffKind, OnError, OnErrorAction, RetrySettings
 
 BASE_DELAY_S: Final = 0.05

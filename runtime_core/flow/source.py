@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from flowspan.errors import LimitExceededError
-
+from flowspan.errors import InvalidArgumentError, LimitExceededError
 from runtime_core.flow.diagnostics import MAX_SHOWN, Diagnostic, flow_invalid, worst_first
 from runtime_core.flow.document import Flow
 from runtime_core.flow.parse import check_flow
-from runtime_core.flow.yaml_loader import load_yaml, locate_yaml
+from runtime_core.flow.yaml_loader import MAX_NODES, load_yaml, locate_yaml
 from runtime_core.model.json_scan import Position, scan_json
-from runtime_core.model.json_value import JsonValue, decode_json, encode_json
+from runtime_core.model.json_value import JsonValue, decode_json, encode_json, node_count
 
 MAX_FLOW_BYTES: Final = 8 * 1024 * 1024
 """Size of a flow document, and of its expansion where YAML repeats parts of it; promises of docs/limits."""
@@ -47,7 +46,7 @@ def read_document(data: bytes, *, is_yaml: bool | None = None) -> SourceDocument
     Raises:
         LimitExceededError: too large or too deep.
         FlowspanError: PARSE_ERROR, no JSON or YAML.
-        InvalidArgumentError: duplicate keys, and what the YAML loader refuses.
+        InvalidArgumentError: duplicate keys, more than 10^6 nodes, and what else the YAML loader refuses.
     """
     if len(data) > MAX_FLOW_BYTES:
         raise LimitExceededError(
@@ -58,7 +57,12 @@ def read_document(data: bytes, *, is_yaml: bool | None = None) -> SourceDocument
         )
     if is_yaml is None:
         is_yaml = data.lstrip()[:1] != b"{"
-    return SourceDocument(data, is_yaml, load_yaml(data) if is_yaml else decode_json(data, what="the flow"))
+    value = load_yaml(data) if is_yaml else decode_json(data, what="the flow")
+    # Every node but the first follows one of these marks, so the walk is for documents that may really be too large.
+    marks = 0 if is_yaml else sum(data.count(mark) for mark in (b",", b"[", b":"))
+    if marks >= MAX_NODES and (actual := node_count(value)) > MAX_NODES:
+        raise InvalidArgumentError(f"the flow has {actual} nodes; at most {MAX_NODES} are allowed")
+    return SourceDocument(data, is_yaml, value)
 
 
 def check_document(document: SourceDocument) -> ParsedFlow:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
-from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 
+from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from runtime_core.model.json_scan import Position, escape_pointer_token
 from runtime_core.model.json_value import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, JsonValue
 

@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import Final
 
 import msgspec
-from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 
+from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from runtime_core.model.ids import BlobId, blob_id_of_digest
 from runtime_core.model.json_scan import position_at, scan_json
 
@@ -121,6 +121,19 @@ def depth_of(value: JsonValue) -> int:
             deeper += [member for member in members if type(member) is dict or type(member) is list]  # type: ignore[union-attr]
         level = deeper
     return depth
+
+
+def node_count(value: JsonValue) -> int:
+    """Scalars, arrays and objects in a value, itself included; keys are not counted."""
+    count, stack = 0, [value]
+    while stack:
+        count += 1
+        member = stack.pop()
+        if type(member) is dict:
+            stack.extend(member.values())
+        elif type(member) is list:
+            stack.extend(member)
+    return count
 
 
 def _decode_checked(data: bytes, what: str) -> tuple[JsonValue, bytes]:

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from flowspan.view.events import Outcome
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowspan.view.events import Outcome
 from runtime_core.flow.execution import ItemExecution
 
 from .items import failed, plan_of, run_item, step

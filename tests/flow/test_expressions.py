@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from flowspan.view.events import Outcome
 
+from flowspan.view.events import Outcome
 from runtime_core.flow.execution import ItemExecution
 from runtime_core.flow.parse import check_flow
 from runtime_core.model.json_value import canonical_json

@@ -6,8 +6,8 @@ import copy
 from typing import Any
 
 import pytest
-from flowspan.errors import InvalidArgumentError, Reason
 
+from flowspan.errors import InvalidArgumentError, Reason
 from runtime_core.flow.json_patch import JsonPatchError, apply_json_patch
 from runtime_core.flow.overrides import apply_overrides, merge_patch
 

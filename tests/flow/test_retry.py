@@ -1,10 +1,10 @@
 """Section 5: the two budgets and the delays."""
 
 import pytest
-from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
 from runtime_core.flow.document import BackoffKind, OnError, OnErrorAction, RetrySettings
 from runtime_core.flow.retry import MAX_RETRY_AFTER_S, RetryPolicy, backoff_delay_s, decide, retry_policy
 

@@ -6,10 +6,10 @@ import re
 import uuid
 
 import pytest
-from flowspan.errors import InvalidArgumentError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowspan.errors import InvalidArgumentError
 from runtime_core.model.ids import idempotency_token, new_run_id, parse_blob_id, parse_run_id
 
 HEX = "0123456789abcdef" * 4

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from runtime_core.model.json_scan import Position, scan_json
 from runtime_core.model.json_value import (
     blob_id_of_binary,
