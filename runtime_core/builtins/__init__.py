@@ -1,0 +1,1 @@
+"""Components that live in the gateway itself, under `/builtin`."""
