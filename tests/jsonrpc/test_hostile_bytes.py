@@ -84,6 +84,14 @@ def test_a1_noise_cannot_forge_log_lines_or_move_the_cursor() -> None:
     assert event.text.isprintable()
 
 
+def test_a1_the_text_of_noise_is_cut_and_its_size_is_not() -> None:
+    first, message, second = Session().receive(b"x" * 6000 + b"\n" + b"y" * 6000 + b"\n" + GOOD + b"later\n")
+    assert isinstance(first, NoiseReceived)
+    assert len(first.text) <= 8192 and first.text.startswith("x" * 6000 + "\ny") and first.text.endswith("…")
+    assert (first.lines, first.size_bytes, message) == (2, 12_002, GOOD_EVENT)
+    assert second == NoiseReceived("later", 1, 6)
+
+
 def test_a1_the_noise_meter_gives_up_beyond_a_thousand_lines_or_a_mebibyte_a_minute() -> None:
     meter = NoiseMeter()
     assert not meter.add(0.0, 1_000, 10)

@@ -67,7 +67,7 @@ def test_b3_ids_are_never_reused() -> None:
     session = Session(7)
     ids = [session.request("m", b"{}")[0] for _ in range(3)]
     session.forget(ids)
-    assert ids + [session.request("m", b"{}")[0]] == ["7-1", "7-2", "7-3", "7-4"]
+    assert [*ids, session.request("m", b"{}")[0]] == ["7-1", "7-2", "7-3", "7-4"]
     assert not set(session.integer_ids(5)) & set(session.integer_ids(5))
 
 
@@ -218,7 +218,7 @@ def test_b18_an_error_that_is_no_object_is_normalised(error: bytes) -> None:
 
 def test_b18_a_missing_message_is_replaced_and_a_long_one_cut() -> None:
     assert wire_error_of(b'{"code":-32004}')[1] != ""
-    long = wire_error_of('{"code":-32004,"message":"%s"}'.encode() % ("é" * 5000).encode())[1]
+    long = wire_error_of(b'{"code":-32004,"message":"%s"}' % ("é" * 5000).encode())[1]
     assert long.endswith("é…") and MAX_MESSAGE_BYTES - 4 <= len(long.encode()) <= MAX_MESSAGE_BYTES
     assert wire_error_of(b'{"code":-32004,"message":{"text":"m"}}')[1] == '{"text":"m"}'
 

@@ -16,6 +16,7 @@ from flowspan.jsonrpc import (
     WireError,
     to_flowspan_error,
 )
+
 from .pair import Pair
 
 

@@ -110,12 +110,11 @@ class LineFramer:
 
     def _skip(self, piece: bytes, frames: list[Frame], whole: list[bytes]) -> None:
         if not self._skipped_bytes:
-            sniff_bytes = self._limits.sniff_bytes
+            # The line is longer than its limit by now, so the head is complete at once.
+            sniff_bytes = min(self._limits.sniff_bytes, self._limits.max_line_bytes)
             self._head = bytes(self._held[:sniff_bytes]) + piece[: max(0, sniff_bytes - len(self._held))]
             self._skipped_bytes = len(self._held)
             self._held = bytearray()
-        elif len(self._head) < self._limits.sniff_bytes:
-            self._head += piece[: self._limits.sniff_bytes - len(self._head)]
         ending = piece.endswith(b"\n")
         self._skipped_bytes += len(piece) - ending
         too_much = self._skipped_bytes > self._limits.max_line_bytes + self._limits.max_discard_bytes
@@ -124,7 +123,7 @@ class LineFramer:
         if whole:
             frames.append(Block(b"".join(whole)))
             whole.clear()
-        head = self._head.removesuffix(b"\n")
+        head = self._head
         if too_much:
             self._endless = True
             # The figure must not depend on how the bytes were cut into reads.

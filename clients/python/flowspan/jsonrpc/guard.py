@@ -25,7 +25,8 @@ _RAW_DECODER: Final = msgspec.json.Decoder(msgspec.Raw)
 
 # Possessive quantifiers: no backtracking, so that a long string costs one pass and no stack.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-# Every string is matched, names and values alike: a search for names alone would take the end of one string for the start of another.
+# Matches every string, names and values alike: a search for names alone would take the end of one string for the start
+# of another.
 _MAYBE_NAME: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(?:[ \t\r\n]*+(:))?', re.DOTALL)
 _NUMBER_RUN: Final = re.compile(rb"[-+.0-9eE]+")
 _BIG_EXPONENT: Final = re.compile(rb"-?[0-9][0-9.]*+[eE]\+?[0-9]{3,}")
@@ -37,6 +38,7 @@ _OVERFLOW_HINT: Final = b"0e000"
 """A literal of at most 64 characters overflows a double only with an exponent of three or more characters."""
 _ONE_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_NOT_SKELETON: Final = bytes(set(_NOT_BRACKETS) - set(b'"'))
 _WHITESPACE: Final = b" \t\r\n"
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
@@ -50,14 +52,14 @@ def check_payload(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
     """
     check_utf8(data)
     check_syntax(data, limits)
-    if numbers_look_bad(data, limits):
-        check_numbers(data, limits)
     if len(data) > limits.unchecked_bytes:
         check_structure(data, limits)
+    if numbers_look_bad(data, limits):
+        check_numbers(data, limits)
 
 
 def check_payloads(payloads: Sequence[bytes], limits: FrameLimits = DEFAULT_LIMITS) -> None:
-    """`check_payload` for many documents at a fraction of the cost. The error's details carry the `index` of the first bad one."""
+    """`check_payload` for many documents at a fraction of the cost. The error's details name the `index` of the first bad one."""
     whole = b"\n".join(payloads)
     # Bytes of one document cannot complete a character of the next: outside strings the parser takes no byte above 127.
     suspicious = numbers_look_bad(whole, limits)
@@ -102,7 +104,7 @@ def check_utf8(data: bytes) -> None:
 
 
 def check_syntax(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
-    """Raise PARSE_ERROR with cause `syntax` unless `data` is one JSON document, or LIMIT_EXCEEDED if it nests beyond any parser."""
+    """Raise PARSE_ERROR with cause `syntax` unless `data` is one JSON document; LIMIT_EXCEEDED if no parser could nest so deep."""
     try:
         _RAW_DECODER.decode(data)
     except RecursionError:
@@ -154,13 +156,14 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
     `envelope_depth` is how many levels of `data` belong to the protocol and not to a value.
     """
     max_depth = limits.max_depth + envelope_depth
-    crowded = data.count(b"{") + data.count(b"[") > max_depth or len(data) > 2 * limits.max_nodes
-    if crowded:
-        bare = _STRING.sub(b'"', data)
-        _check_depth(bare, max_depth)
-        _check_nodes(bare, limits)
-    if len(data) > limits.max_key_bytes and _keys_look_long(data, limits):
-        longest = max((len(text) for text, colon in _MAYBE_NAME.findall(data) if colon), default=0)
+    containers = data.count(b"{") + data.count(b"[")
+    # Nodes first: what passes is small enough for the slower checks, whatever it is made of.
+    if len(data) > 2 * limits.max_nodes and data.count(b",") + containers >= limits.max_nodes:
+        _check_nodes(data, limits)
+    if containers > max_depth:
+        _check_depth(_brackets_of(data), max_depth)
+    if len(data) > limits.max_key_bytes:
+        longest = _longest_name(data, limits.max_key_bytes)
         if longest > limits.max_key_bytes:
             raise LimitExceededError(
                 f"a member name has {longest} bytes, at most {limits.max_key_bytes} are accepted",
@@ -170,10 +173,18 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
             )
 
 
-def _check_depth(bare: bytes, max_depth: int) -> None:
-    """`bare` is a valid document whose strings were emptied."""
-    # One kind of bracket will do, since the document is valid; with two, a round could take two levels at once.
-    brackets = bare.translate(_ONE_BRACKET, _NOT_BRACKETS)
+def _brackets_of(data: bytes) -> bytes:
+    """The brackets outside strings, all of one kind: with two, a round below could take two levels at once."""
+    if b'\\"' not in data:
+        # Quotes are then what they seem. A string without brackets leaves two quotes side by side. The first string with
+        # one leaves its opening quote without a neighbour, so that a quote remains and the slow way is taken.
+        skeleton = data.translate(_ONE_BRACKET, _NOT_SKELETON).replace(b'""', b"")
+        if b'"' not in skeleton:
+            return skeleton
+    return _STRING.sub(b"", data).translate(_ONE_BRACKET, _NOT_BRACKETS)
+
+
+def _check_depth(brackets: bytes, max_depth: int) -> None:
     # Each round takes exactly the innermost level off every branch.
     for _ in range(max_depth):
         if not brackets:
@@ -183,26 +194,43 @@ def _check_depth(bare: bytes, max_depth: int) -> None:
         raise too_deep(max_depth)
 
 
-def _check_nodes(bare: bytes, limits: FrameLimits) -> None:
+def _check_nodes(data: bytes, limits: FrameLimits) -> None:
+    # A node has at most two strings, itself and its name, so this many quotes cannot belong to fewer nodes.
+    floor = (data.count(b'"') - data.count(b'\\"')) // 4
+    if floor > limits.max_nodes:
+        raise _too_wide(floor, limits)
+    bare = _STRING.sub(b'"', data)
     commas = bare.count(b",")
     containers = bare.count(b"[") + bare.count(b"{")
-    if commas + containers + 1 <= limits.max_nodes:
-        return
     dense = bare.translate(None, _WHITESPACE)
     # The root, and in every container that is not empty one value more than it has commas.
     nodes = 1 + commas + containers - dense.count(b"[]") - dense.count(b"{}")
     if nodes > limits.max_nodes:
-        raise LimitExceededError(
-            f"JSON holds {nodes} values, at most {limits.max_nodes} are accepted; store it as a binary blob",
-            limit="nodes",
-            max=limits.max_nodes,
-            actual=nodes,
-        )
+        raise _too_wide(nodes, limits)
 
 
-def _keys_look_long(data: bytes, limits: FrameLimits) -> bool:
-    """Without escaped quotes every string is one piece between quotes, so that short pieces mean short names."""
-    return b'\\"' in data or max(map(len, data.split(b'"'))) > limits.max_key_bytes
+def _too_wide(nodes: int, limits: FrameLimits) -> LimitExceededError:
+    return LimitExceededError(
+        f"JSON holds {nodes} values or more, at most {limits.max_nodes} are accepted; store it as a binary blob",
+        limit="nodes",
+        max=limits.max_nodes,
+        actual=nodes,
+    )
+
+
+def _longest_name(data: bytes, max_key_bytes: int) -> int:
+    """The length of the longest member name, or 0 if none is longer than `max_key_bytes`."""
+    if b'\\"' in data:
+        return max((len(text) for text, colon in _MAYBE_NAME.findall(data) if colon), default=0)
+    # Without escaped quotes every second piece between quotes is a string, and a name is one that a colon follows.
+    pieces = data.split(b'"')
+    if max(map(len, pieces)) <= max_key_bytes:
+        return 0
+    longest = 0
+    for index in range(1, len(pieces), 2):
+        if len(pieces[index]) > max_key_bytes and pieces[index + 1].lstrip(_WHITESPACE).startswith(b":"):
+            longest = max(longest, len(pieces[index]))
+    return longest
 
 
 def one_line(payload: bytes) -> bytes:
