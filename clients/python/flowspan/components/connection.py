@@ -1,0 +1,446 @@
+"""One conversation with a gateway: bytes in, executions, bytes out. Knows no descriptors; `stdio_loop` feeds it.
+
+One read is decoded as a whole and answered with few writes: inline components run as their requests are met, the others
+answer in whatever batches they complete in. Everything here happens on the loop's thread, except `_run_sync`,
+`wait_in_thread` and `tell`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from flowspan.components.context import BlockingContext, ComponentContext
+from flowspan.components.deadlines import STARTED_NOTICE_S, Deadlines
+from flowspan.components.executions import Execution, Stop, decode_execute
+from flowspan.components.failures import failure_of
+from flowspan.components.handshake import ServerMethods
+from flowspan.components.outgoing import Outgoing
+from flowspan.components.registry import Kind, Registry
+from flowspan.components.threads import SyncPool
+from flowspan.components.values import encode_value
+from flowspan.components.watch import Watches
+from flowspan.errors import FlowspanError, InvalidArgumentError, NotFoundError, Reason, RequestCancelledError, UnavailableError
+from flowspan.jsonrpc import (
+    CLIENT_LIMITS,
+    NoiseReceived,
+    NotificationReceived,
+    ProtocolViolation,
+    RequestId,
+    RequestReceived,
+    ResponsesReceived,
+    Session,
+    WireError,
+    printable,
+    wire_error,
+)
+
+_Value = TypeVar("_Value")
+
+EARLY_FLUSH_ANSWERS: Final = 32
+"""Answers of inline components are written in pieces of so many, so that the gateway works on them meanwhile."""
+
+_CANCELLED: Final = wire_error(RequestCancelledError("the execution was cancelled"))
+_TIMED_OUT: Final = wire_error(FlowspanError("the component did not answer in time", reason=Reason.TIMEOUT))
+
+
+class Connection:
+    """The server's end of a pipe pair.
+
+    Args:
+        write: takes bytes for the gateway; never blocks.
+        on_shutdown: called once the gateway has asked to end and nothing is being executed.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        capacity: int,
+        loop: asyncio.AbstractEventLoop,
+        write: Callable[[bytes], None],
+        on_shutdown: Callable[[], None],
+    ) -> None:
+        self.monotonic = time.monotonic
+        self._components = registry.by_name
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        self._write = write
+        self._on_shutdown = on_shutdown
+        self._session = Session(limits=CLIENT_LIMITS)
+        self._methods = ServerMethods(registry, capacity)
+        self._pool = SyncPool(loop, capacity, self._run_sync)
+        self.outgoing = Outgoing(self._session, loop, self._send)
+        self.watches = Watches()
+        self._executions: dict[RequestId, Execution] = {}
+        self._to_threads: list[Execution] = []
+        self._out: list[bytes] = []
+        self._flush_scheduled = False
+        self._finished: deque[tuple[Execution, bytes | None, WireError | None]] = deque()
+        self._finish_scheduled = False
+        self._deadlines = Deadlines()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._ending = False
+        self._closed = False
+
+    # ---------------------------------------------------------------- bytes
+
+    def receive(self, data: bytes) -> None:
+        """What was read from the gateway."""
+        # Nothing asks for a flush of its own while this one is to come.
+        self._flush_scheduled = True
+        try:
+            for event in self._session.receive(data):
+                if isinstance(event, RequestReceived):
+                    if event.method == "components/execute":
+                        self._execute(event)
+                        if len(self._out) >= EARLY_FLUSH_ANSWERS:
+                            self._flush_now()
+                    else:
+                        self._answer(event)
+                elif isinstance(event, ResponsesReceived):
+                    self.outgoing.take_answers(event.answers)
+                elif isinstance(event, NotificationReceived):
+                    self._take_notification(event)
+                elif isinstance(event, ProtocolViolation):
+                    self._take_violation(event)
+                elif isinstance(event, NoiseReceived):
+                    self._methods.log.warning("ignored %d lines that are no messages: %s", event.lines, event.text)
+        finally:
+            if self._to_threads:
+                self._submit_to_threads()
+            self._flush()
+
+    def close(self) -> None:
+        """The gateway is gone. Tasks of components are cancelled, threads are told."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._session.close()
+        self.outgoing.close()
+        for execution in list(self._executions.values()):
+            self._stop(execution, Stop.DISCONNECTED)
+        self._pool.close()
+
+    def end_when_idle(self) -> None:
+        """End once nothing is being executed."""
+        self._ending = True
+        if not self._executions:
+            self._loop.call_soon(self._on_shutdown)
+
+    def _send(self, line: bytes) -> None:
+        if not line:
+            return  # The session is closed.
+        self._out.append(line)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_scheduled = False
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        out = self._out
+        if out:
+            self._write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+
+    # ---------------------------------------------------------------- executions
+
+    def _execute(self, event: RequestReceived) -> None:
+        request_id = event.id
+        try:
+            params = decode_execute(event.params)
+        except msgspec.DecodeError as error:
+            refusal = InvalidArgumentError(f"components/execute: {error}")
+            self._out.append(self._session.fail(request_id, refusal))
+            return
+        component = self._components.get(params.component)
+        if component is None or not self._methods.initialized:
+            self._out.append(self._session.fail(request_id, self._refusal(params.component)))
+            return
+        kind = component.kind
+        if kind is Kind.INLINE and not component.takes_context:
+            try:
+                output = encode_value(component.function(component.read_input(params.input)))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+                self._out.append(self._session.fail(request_id, failure_of(error)))
+            else:
+                self._out.append(self._session.respond(request_id, b'{"output":' + output + b"}"))
+            return
+        execution = Execution(request_id, component, params.input, event.params, params.timeoutMs)
+        if kind is Kind.INLINE:
+            execution.began_s = self.monotonic()
+            self._finish(execution, *self._call(execution))
+            return
+        self._executions[request_id] = execution
+        if kind is Kind.ASYNC:
+            execution.task = self._loop.create_task(self._run_async(execution))
+        else:
+            self._to_threads.append(execution)
+        self._sweep_by(self.monotonic() + min(execution.timeout_s, STARTED_NOTICE_S))
+
+    def _refusal(self, name: str) -> FlowspanError:
+        if not self._methods.initialized:
+            return FlowspanError("initialize comes first", reason=Reason.NOT_INITIALIZED)
+        return NotFoundError(
+            f"there is no component {printable(name)!r} here; see components/list", reason=Reason.COMPONENT_NOT_FOUND
+        )
+
+    def _call(self, execution: Execution) -> tuple[bytes | None, WireError | None]:
+        """Run a sync or inline component: its output, or why it has none. Never raises but for what ends a thread."""
+        component = execution.component
+        try:
+            value = component.read_input(execution.input)
+            if component.takes_context:
+                returned = component.function(value, BlockingContext(self, execution))
+            else:
+                returned = component.function(value)
+            return encode_value(returned), None
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+            # sys.exit() in a component fails its item, too: the process is the server's to end.
+            return None, failure_of(error)
+
+    async def _run_async(self, execution: Execution) -> None:
+        if execution.answered:
+            return
+        execution.began_s = self.monotonic()
+        component = execution.component
+        output: bytes | None = None
+        failure: WireError | None = None
+        try:
+            value = component.read_input(execution.input)
+            if component.takes_context:
+                output = encode_value(await component.function(value, ComponentContext(self, execution)))
+            else:
+                output = encode_value(await component.function(value))
+        except asyncio.CancelledError:
+            if execution.stop is None:
+                # The component cancelled itself, or let a cancelled call of its own pass.
+                failure = failure_of(RuntimeError("the component ended with CancelledError"))
+            else:
+                failure = _CANCELLED
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+            failure = failure_of(error)
+        self._finish(execution, output, failure)
+
+    def _submit_to_threads(self) -> None:
+        executions, self._to_threads = self._to_threads, []
+        self._pool.submit(executions)
+
+    def _run_sync(self, execution: Execution) -> None:
+        """On a pool thread."""
+        output, failure = self._call(execution)
+        self._finished.append((execution, output, failure))
+        if not self._finish_scheduled:
+            self._finish_scheduled = True
+            self._call_on_loop(self._take_finished)
+
+    def _take_finished(self) -> None:
+        # Cleared first: what is appended from here on asks for another round.
+        self._finish_scheduled = False
+        finished = self._finished
+        while finished:
+            self._finish(*finished.popleft())
+        if not self._flush_scheduled:
+            self._flush_now()
+
+    def _finish(self, execution: Execution, output: bytes | None, failure: WireError | None) -> None:
+        """The component is done: answer unless that was done before."""
+        if execution.calls:
+            for call in execution.calls:
+                call.cancel()
+        if not execution.answered:
+            execution.answered = True
+            if failure is not None:
+                self._send(self._session.fail(execution.request_id, _CANCELLED if execution.stop else failure))
+            else:
+                assert output is not None
+                self._send(self._session.respond(execution.request_id, b'{"output":' + output + b"}"))
+        if self._executions.get(execution.request_id) is execution:
+            del self._executions[execution.request_id]
+            if self._ending:
+                self.end_when_idle()
+
+    def _refuse(self, execution: Execution, error: WireError) -> None:
+        """Answer before the component is done, or instead of beginning it."""
+        if not execution.answered:
+            execution.answered = True
+            self._send(self._session.fail(execution.request_id, error))
+
+    def _stop(self, execution: Execution, stop: Stop) -> bool:
+        """End an execution early. True if its component never begins."""
+        if execution.stop is None:
+            execution.stop = stop
+        if execution.task is not None:
+            execution.task.cancel()
+            never_begins = execution.began_s is None
+        else:
+            never_begins = bool(self._to_threads and self._drop_unsubmitted(execution)) or bool(self._pool.withdraw([execution]))
+        for call in list(execution.calls or ()):
+            call.cancel()
+        if never_begins:
+            self._refuse(execution, _CANCELLED)
+            self._executions.pop(execution.request_id, None)
+            if self._ending:
+                self.end_when_idle()
+        return never_begins
+
+    def _drop_unsubmitted(self, execution: Execution) -> bool:
+        if execution in self._to_threads:
+            self._to_threads.remove(execution)
+            return True
+        return False
+
+    # ---------------------------------------------------------------- what else comes
+
+    def _answer(self, event: RequestReceived) -> None:
+        try:
+            if event.method == "$/cancel":
+                result = self._cancel(msgspec.json.decode(event.params, type=_CancelParams).ids)
+            else:
+                result = self._methods.answer(event.method, event.params)
+        except msgspec.DecodeError as error:
+            failure = InvalidArgumentError(f"{printable(event.method)}: {error}")
+            self._send(self._session.fail(event.id, failure))
+        except FlowspanError as error:
+            self._send(self._session.fail(event.id, error))
+        else:
+            self._send(self._session.respond(event.id, result))
+            if event.method == "shutdown":
+                self.end_when_idle()
+
+    def _cancel(self, ids: list[RequestId]) -> bytes:
+        dropped: list[RequestId] = []
+        running: list[RequestId] = []
+        for request_id in ids:
+            execution = self._executions.get(request_id)
+            if execution is not None and not execution.answered:
+                (dropped if self._stop(execution, Stop.CANCELLED) else running).append(request_id)
+        return msgspec.json.encode({"dropped": dropped, "running": running})
+
+    def _take_notification(self, event: NotificationReceived) -> None:
+        if event.method == "runs/event":
+            self.watches.take(event.params)
+        elif event.method == "$/cancelRequest":
+            try:
+                self._cancel([msgspec.json.decode(event.params, type=_CancelRequestParams).id])
+            except msgspec.DecodeError:
+                self._methods.log.warning("ignored a $/cancelRequest without a usable id")
+
+    def _take_violation(self, event: ProtocolViolation) -> None:
+        self._methods.log.warning("the gateway broke the protocol: %s (%s)", event.message, event.quoted)
+        if event.reply is not None:
+            self._send(event.reply)
+        if event.fatal:
+            self._loop.call_soon(self._on_shutdown)
+
+    # ---------------------------------------------------------------- time-outs
+
+    def _sweep_by(self, due_s: float) -> None:
+        if due_s >= self._deadlines.next_sweep_s or self._closed:
+            return
+        self._deadlines.next_sweep_s = due_s
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = self._loop.call_later(max(0.0, due_s - self.monotonic()), self._on_sweep)
+
+    def _on_sweep(self) -> None:
+        self._sweep = None
+        now_s = self.monotonic()
+        expired, begun = self._deadlines.sweep(self._executions.values(), now_s)
+        for execution in expired:
+            self._refuse(execution, _TIMED_OUT)
+            self._stop(execution, Stop.TIMED_OUT)
+        begun_ids = [execution.request_id for execution in begun if not execution.answered]
+        if begun_ids:
+            self.outgoing.notify("$/started", {"ids": begun_ids})
+        due_s = self._deadlines.next_sweep_s
+        if due_s != float("inf"):
+            self._sweep = self._loop.call_later(max(0.001, due_s - now_s), self._on_sweep)
+
+    # ---------------------------------------------------------------- for contexts
+
+    def begin_wait(self, execution: Execution) -> None:
+        execution.begin_wait(self.monotonic())
+
+    def end_wait(self, execution: Execution) -> None:
+        now_s = self.monotonic()
+        execution.end_wait(now_s)
+        self._sweep_by(execution.deadline_s(now_s))
+
+    def adopt(self, execution: Execution, task: asyncio.Task[Any]) -> None:
+        """The task is cancelled when the execution ends."""
+        if execution.calls is None:
+            execution.calls = set()
+        execution.calls.add(task)
+        task.add_done_callback(execution.calls.discard)
+
+    def tell(self, method: str, params: object) -> None:
+        """A notification, from any thread."""
+        if threading.get_ident() == self._loop_thread:
+            self.outgoing.notify(method, params)
+        else:
+            self._call_on_loop(self.outgoing.notify, method, params)
+
+    def wait_in_thread(self, execution: Execution, call: Coroutine[Any, Any, _Value]) -> _Value:
+        """Run a call of a sync component on the loop while its thread waits.
+
+        Raises:
+            RequestCancelledError: the execution was stopped meanwhile.
+        """
+        if threading.get_ident() == self._loop_thread:
+            call.close()
+            raise RuntimeError("an inline component cannot wait for the gateway; remove inline=True from it")
+        if execution.stop is not None or self._closed:
+            call.close()
+            raise _stopped(execution)
+        try:
+            future = asyncio.run_coroutine_threadsafe(self._adopted(execution, call), self._loop)
+        except RuntimeError:
+            call.close()
+            raise UnavailableError("the connection to the gateway is closed") from None
+        try:
+            with self._pool.parked():
+                return future.result()
+        except concurrent.futures.CancelledError:
+            raise _stopped(execution) from None
+
+    async def _adopted(self, execution: Execution, call: Coroutine[Any, Any, _Value]) -> _Value:
+        task = asyncio.current_task()
+        assert task is not None
+        if execution.stop is not None:
+            call.close()
+            raise _stopped(execution)
+        self.adopt(execution, task)
+        return await call
+
+    def _call_on_loop(self, function: Callable[..., object], *args: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: the process is about to end and nobody reads answers.
+            return
+
+
+class _CancelParams(msgspec.Struct):
+    ids: list[RequestId]
+
+
+class _CancelRequestParams(msgspec.Struct):
+    id: RequestId
+
+
+def _stopped(execution: Execution) -> FlowspanError:
+    if execution.stop is None or execution.stop is Stop.DISCONNECTED:
+        return UnavailableError("the connection to the gateway is closed")
+    return RequestCancelledError(f"the execution has ended: {execution.stop.value}")
