@@ -29,7 +29,8 @@ _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # of another.
 _MAYBE_NAME: Final = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(?:[ \t\r\n]*+(:))?', re.DOTALL)
 _NUMBER_RUN: Final = re.compile(rb"[-+.0-9eE]+")
-_BIG_EXPONENT: Final = re.compile(rb"-?[0-9][0-9.]*+[eE]\+?[0-9]{3,}")
+# Starts at the first digit of a number only, else long numbers would cost their square. The sign does not matter.
+_BIG_EXPONENT: Final = re.compile(rb"(?<![0-9.])[0-9][0-9.]*+[eE]\+?[0-9]{3,}")
 
 _NUMBER_CLASSES: Final = bytes.maketrans(b"123456789+-.E", b"000000000000e")
 """Every character of a number becomes `0`, the exponent mark becomes `e`."""
@@ -104,7 +105,7 @@ def check_utf8(data: bytes) -> None:
 
 
 def check_syntax(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
-    """Raise PARSE_ERROR with cause `syntax` unless `data` is one JSON document; LIMIT_EXCEEDED if no parser could nest so deep."""
+    """Raise PARSE_ERROR with cause `syntax` unless `data` is one JSON document; LIMIT_EXCEEDED if it nests too deep to parse."""
     try:
         _RAW_DECODER.decode(data)
     except RecursionError:
