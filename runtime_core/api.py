@@ -232,6 +232,10 @@ class RuntimeApi(Protocol):
         """NotFoundError (BLOB_NOT_FOUND) or DataLossError."""
         ...
 
+    async def blob_info(self, blob_id: str, *, namespace: str = "default") -> tuple[str, int]:
+        """Type and size in bytes, without reading it. NotFoundError (BLOB_NOT_FOUND)."""
+        ...
+
     def read_blob(self, blob_id: str, *, namespace: str = "default") -> AsyncIterator[bytes]:
         """Chunks of at most 1 MiB; verified before the first is given."""
         ...
