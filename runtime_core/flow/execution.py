@@ -67,6 +67,7 @@ class ItemExecution:
         "_open_roots",
         "_output_values",
         "_plan",
+        "_recalled",
         "_waiting",
         "input",
         "missing",
@@ -86,6 +87,7 @@ class ItemExecution:
         self._open_roots = 1 + len(plan.must_execute)
         self._late: dict[int, list[int]] | None = None
         self._attempt_bases: dict[int, int] | None = None
+        self._recalled: dict[int, tuple[Outcome, bytes]] | None = None
         self._input_value: JsonValue | Failure | Pending = _UNREAD
         self._output_values: dict[int, JsonValue | Failure] | None = None
 
@@ -111,19 +113,20 @@ class ItemExecution:
             return []
         if self.states[step_index] != IN_FLIGHT:
             raise ValueError(f"step {step_index} is not in flight")
-        if outcome is Outcome.SUCCESS:
-            state = SUCCESS
-        elif outcome is Outcome.FAILED:
-            state, payload = self._after_failure(self._plan.steps[step_index], payload)
-        elif outcome is Outcome.SKIPPED:
-            state = SKIPPED
-        else:
-            self.states[step_index] = FAILED
-            self.result = ItemEnd(Outcome.CANCELLED, payload)
-            return []
         queue: list[int] = []
-        self._settle(step_index, state, payload, queue)
+        self._take_outcome(step_index, outcome, payload, queue)
         return self._advance(queue) if queue else []
+
+    def recall(self, step_index: int, outcome: Outcome, payload: bytes) -> list[ReadyCall]:
+        """The log says that a step ended. As `complete`, but the step need not be in flight yet: where what it depends on
+        was not logged and runs again, its outcome is kept until it would be called, and it is not called again."""
+        if self.result is not None:
+            return []
+        if self.states[step_index] == IN_FLIGHT:
+            return self.complete(step_index, outcome, payload)
+        recalled = self._recalled = {} if self._recalled is None else self._recalled
+        recalled[step_index] = (outcome, payload)
+        return []
 
     def interrupted(self) -> None:
         """The gateway died here: every call that was ready is made again, as a later attempt."""
@@ -192,6 +195,8 @@ class ItemExecution:
                 payload = _encode(value)
             if node == count:
                 self._settle(node, SUCCESS, payload, queue)  # type: ignore[arg-type]
+            elif self._recalled is not None and node in self._recalled:
+                self._take_outcome(node, *self._recalled.pop(node), queue)
             else:
                 self.states[node] = IN_FLIGHT
                 ready.append(ReadyCall(steps[node], payload))  # type: ignore[arg-type]
@@ -200,6 +205,18 @@ class ItemExecution:
                 self.states[call.step.index] = WAITING
             ready.clear()
         return ready
+
+    def _take_outcome(self, step_index: int, outcome: Outcome, payload: bytes, queue: list[int]) -> None:
+        """Settle a step by the outcome of its call, `onError` applied."""
+        if outcome is Outcome.SUCCESS:
+            self._settle(step_index, SUCCESS, payload, queue)
+        elif outcome is Outcome.FAILED:
+            self._settle(step_index, *self._after_failure(self._plan.steps[step_index], payload), queue)
+        elif outcome is Outcome.SKIPPED:
+            self._settle(step_index, SKIPPED, payload, queue)
+        else:
+            self.states[step_index] = FAILED
+            self.result = ItemEnd(Outcome.CANCELLED, payload)
 
     def _passes_condition(self, step: PlannedStep, queue: list[int]) -> bool:
         """Whether the step is to run; otherwise it is settled, or waits."""

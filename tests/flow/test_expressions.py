@@ -150,14 +150,14 @@ def test_a_key_beside_a_reserved_one_is_reported_with_the_nearest_known() -> Non
     ],
 )
 def test_the_old_reference_is_fatal_and_the_new_form_is_shown(old: Any, new: str) -> None:
-    flow = {"steps": [step("a")], "output": [old]}
+    flow: Any = {"steps": [step("a")], "output": [old]}
     assert (3004, "/output/0") in findings(flow)
     assert new in message_of(flow, 3004)
     assert check_flow(flow).flow is None
 
 
 def test_references_to_a_later_an_unknown_and_the_own_step_are_fatal() -> None:
-    flow = {"steps": [step("a", {"$step": "b"}), step("b", {"$step": "b"}), step("c", {"$step": "aa"})]}
+    flow: Any = {"steps": [step("a", {"$step": "b"}), step("b", {"$step": "b"}), step("c", {"$step": "aa"})]}
     assert findings(flow) == [(3003, "/steps/0/input/$step"), (3002, "/steps/1/input/$step"), (3003, "/steps/2/input/$step")]
 
 

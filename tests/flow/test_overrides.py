@@ -21,7 +21,9 @@ FLOW: dict[str, Any] = {
 
 def patched(patch: Any, step_id: str = "a") -> dict[str, Any]:
     steps: Any = apply_overrides(FLOW, {"steps": {step_id: patch}})["steps"]
-    return {entry["id"]: entry for entry in steps}[step_id]
+    [entry] = [entry for entry in steps if entry["id"] == step_id]
+    assert type(entry) is dict
+    return entry
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,8 @@ def test_the_flow_itself_is_not_changed() -> None:
 
 
 def test_nothing_to_patch_leaves_the_flow_as_it_is() -> None:
-    for empty in ({}, {"steps": {}}):
+    empties: list[Any] = [{}, {"steps": {}}]
+    for empty in empties:
         assert apply_overrides(FLOW, empty) is FLOW
 
 
@@ -88,7 +91,7 @@ def test_any_field_but_the_id_can_be_patched(patch: Any, name: str, value: Any) 
 
 
 def test_a_patch_meets_a_field_in_its_other_spelling() -> None:
-    flow = {"steps": [step("a", 1, skipIf=True, on_error={"action": "skip"})], "output": {"$step": "a"}}
+    flow: Any = {"steps": [step("a", 1, skipIf=True, on_error={"action": "skip"})], "output": {"$step": "a"}}
     assert run_item(flow, overrides={"a": {"value": {"skip": False}}}).outcome == "success"
     assert run_item(flow, overrides={"a": {"value": {"skip": None}}}).outcome == "success"
     one: Any = apply_overrides(flow, {"a": {"value": {"onError": {"defaultValue": 2}}}})["steps"]
@@ -226,13 +229,13 @@ def test_the_examples_of_rfc_6902_hold(target: Any, patch: Any, result: Any) -> 
     ],
 )
 def test_an_operation_that_does_not_fit_is_refused_by_its_number(operation: Any) -> None:
-    target = {"n": 1, "l": [1], "o": {}, "t": True}
+    target: Any = {"n": 1, "l": [1], "o": {}, "t": True}
     with pytest.raises(JsonPatchError, match="operation 1"):
         apply_json_patch(target, [{"op": "test", "path": "/n", "value": 1}, operation])
 
 
 def test_a_patch_cannot_grow_a_step_without_bound() -> None:
-    double = {"op": "copy", "from": "", "path": "/x"}
+    double: Any = {"op": "copy", "from": "", "path": "/x"}
     with pytest.raises(JsonPatchError, match=r"nodes|deeper"):
         apply_json_patch({"a": [0] * 50}, [double] * 1_000)
     with pytest.raises(JsonPatchError, match="at most 1000"):

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime_core.flow.paths import NOT_FOUND, PathSyntaxError, format_path, parse_path, walk
+from runtime_core.model.json_value import JsonValue
 
 NAMES = st.text(max_size=8) | st.sampled_from(
     ["a", "a.b", "x]", "it's", 'say "x"', "back\\slash", "$", "ä", "0", "[0]", "__proto__"]
@@ -85,7 +86,7 @@ def test_a_literal_name_with_a_dot_stays_one_field_in_canonical_form() -> None:
     assert format_path(parse_path("zz")) == "$.zz"
 
 
-VALUE = {"a": {"b": [1, {"c": None}]}, "a.b": 2, "n": None, "__proto__": 3}
+VALUE: JsonValue = {"a": {"b": [1, {"c": None}]}, "a.b": 2, "n": None, "__proto__": 3}
 
 
 @pytest.mark.parametrize(

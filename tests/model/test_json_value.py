@@ -25,7 +25,7 @@ from runtime_core.model.json_value import (
 VECTORS: list[dict[str, str]] = json.loads((Path(__file__).parent.parent / "vectors" / "canonical_json.json").read_text())
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**40), 10**40) | FLOATS | TEXT,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
@@ -181,7 +181,7 @@ def test_wide_values_are_not_taken_for_deep_ones() -> None:
 
 def test_sixty_four_digits_are_read_and_sixty_five_are_not() -> None:
     assert decode_json(b"9" * 64) == 10**64 - 1
-    with pytest.raises(LimitExceededError, match="65 digits|more than 64 digits"):
+    with pytest.raises(LimitExceededError, match="more than 64 digits"):
         decode_json(b"[" + b"9" * 65 + b"]")
 
 
