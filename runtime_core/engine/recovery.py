@@ -104,7 +104,7 @@ async def _restart(run: OpenRun, item_index: int, history: list[StepCompleted | 
             execution.interrupted()
             continue
         in_flight.pop(event.step_index, None)
-        for ready in execution.complete(event.step_index, event.outcome, event.payload):
+        for ready in execution.recall(event.step_index, event.outcome, event.payload):
             in_flight[ready.step.index] = ready
     execution.interrupted()
     if execution.result is not None:  # the flow's expressions alone end it
