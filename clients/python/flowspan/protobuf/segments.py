@@ -59,9 +59,9 @@ def encode_segment(first_seq: int, recorded_at_us: int, events: Sequence[Event])
     for event in events:
         if type(event) is ItemCompleted:
             if event.is_blob:
-                add(kind=5, item_index=event.item_index, outcome=event.outcome, payload_is_blob=True)  # type: ignore[arg-type]
+                add(kind=5, item_index=event.item_index, outcome=event.outcome, payload_is_blob=True)
             else:
-                add(kind=5, item_index=event.item_index, outcome=event.outcome)  # type: ignore[arg-type]
+                add(kind=5, item_index=event.item_index, outcome=event.outcome)
             push(event.payload)
         else:
             push(_add_header(segment, event))
@@ -77,7 +77,7 @@ def _add_header(segment: pb.Segment, event: Event) -> bytes:
         case ItemsStarted(first_item, count):
             add(kind=pb.EVENT_KIND_ITEMS_STARTED, item_index=first_item, item_count=count)
         case StepCompleted(item_index, step_index, outcome, payload):
-            add(kind=pb.EVENT_KIND_STEP_COMPLETED, item_index=item_index, step_index=step_index, outcome=outcome)  # type: ignore[arg-type]
+            add(kind=pb.EVENT_KIND_STEP_COMPLETED, item_index=item_index, step_index=step_index, outcome=outcome)
             return payload
         case AttemptEnded(item_index, step_index, attempt, cause, charged, payload):
             add(
@@ -85,7 +85,7 @@ def _add_header(segment: pb.Segment, event: Event) -> bytes:
                 item_index=item_index,
                 step_index=step_index,
                 attempt=attempt,
-                cause=cause,  # type: ignore[arg-type]
+                cause=cause,
                 charged=charged,
             )
             return payload
@@ -98,9 +98,9 @@ def _add_header(segment: pb.Segment, event: Event) -> bytes:
         case RunRecovered(epoch):
             add(kind=pb.EVENT_KIND_RUN_RECOVERED, item_count=epoch)
         case RunCompleted(status):
-            add(kind=pb.EVENT_KIND_RUN_COMPLETED, run_status=status)  # type: ignore[arg-type]
+            add(kind=pb.EVENT_KIND_RUN_COMPLETED, run_status=status)
         case ItemCompleted(item_index, outcome, payload, is_blob):
-            add(kind=pb.EVENT_KIND_ITEM_COMPLETED, item_index=item_index, outcome=outcome, payload_is_blob=is_blob)  # type: ignore[arg-type]
+            add(kind=pb.EVENT_KIND_ITEM_COMPLETED, item_index=item_index, outcome=outcome, payload_is_blob=is_blob)
             return payload
     return b""
 
