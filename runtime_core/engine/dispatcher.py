@@ -131,6 +131,8 @@ class Dispatcher:
         for lane, run_lane in run.lanes.items():
             lane.queue.remove(run_lane)
             run_lane.ready.clear()
+            if isinstance(lane.server, Unreachable):
+                self.lanes.pop(lane.server, None)  # it was this run's alone
 
     def start_at_once(self, run: OpenRun) -> None:
         """Start as many items of a run that is just being submitted as there are slots that nobody else waits for."""
@@ -160,9 +162,9 @@ class Dispatcher:
         if isinstance(route, FlowError):
             failure = CallFailure(FlowErrorCode(route.code), route.message)
             route = Route(Unreachable(step.component, failure), step.component)
-            lane = Lane(route.server)
-        else:
-            lane = self.lanes.setdefault(route.server, Lane(route.server))
+        lane = self.lanes.get(route.server)
+        if lane is None:
+            lane = self.lanes[route.server] = Lane(route.server)
         template = CallTemplate(
             namespace=run.namespace,
             run_id=run.run_id,
@@ -332,7 +334,7 @@ class Dispatcher:
                 self._fail_now()
             if self._may_start():
                 self._serve(self._inline)
-                for lane in self.lanes.values():
+                for lane in list(self.lanes.values()):
                     self._serve(lane)
             else:
                 for lane in self.lanes.values():

@@ -647,6 +647,13 @@ class Runtime:
             raise NotFoundError(f"no blob {blob_id}", reason=Reason.BLOB_NOT_FOUND, blobId=blob_id)
         return blob
 
+    async def blob_info(self, blob_id: str, *, namespace: str = "default") -> tuple[str, int]:
+        blob_id = parse_blob_id(blob_id)
+        info = await self.store.blob_info(namespace, blob_id)
+        if info is None:
+            raise NotFoundError(f"no blob {blob_id}", reason=Reason.BLOB_NOT_FOUND, blobId=blob_id)
+        return info
+
     async def read_blob(self, blob_id: str, *, namespace: str = "default") -> AsyncIterator[bytes]:
         blob = await self.get_blob(blob_id, namespace=namespace)
         for start in range(0, len(blob.data), READ_CHUNK_BYTES):

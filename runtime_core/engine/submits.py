@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -100,7 +100,7 @@ class Submissions:
         runtime.refuse_if_not_serving()
         now_us = runtime.clock.now_us()
         total = command.staged_total if command.stage_id is not None else len(command.inputs)
-        concurrency = min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, limits.max_concurrency_cap)
+        concurrency = self._concurrency(command)
         run_id = new_run_id(now_us // 1000, os.urandom(10))
         root_run_id = parentage.root_run_id or run_id
         runtime.tree_grows(command.namespace, root_run_id)
@@ -250,7 +250,12 @@ class Submissions:
         stored = await self._runtime.stored_command(command.namespace, existing.run_id)
         if stored is None or len(stored.inputs) != len(command.inputs):
             return False
-        return canonical_fingerprint(stored) == canonical_fingerprint(command)
+        # The stored run knows its bound after defaults and clamping only.
+        effective = self._concurrency(command)
+        return canonical_fingerprint(stored) == canonical_fingerprint(replace(command, max_concurrency=effective))
+
+    def _concurrency(self, command: SubmitRun) -> int:
+        return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)
 
     async def _check_blobs(self, command: SubmitRun) -> None:
         for index in sorted(command.input_blobs):
