@@ -94,6 +94,8 @@ def locate_yaml(data: bytes, wanted: Iterable[str]) -> dict[str, Position]:
                     frame[3] += 1
             if pointer in wanted:
                 found[pointer] = _position(event.start_mark)
+                if len(found) == len(wanted):
+                    break
             if isinstance(event, yaml.CollectionStartEvent):
                 is_mapping = isinstance(event, yaml.MappingStartEvent)
                 stack.append([pointer, is_mapping, is_mapping, 0])

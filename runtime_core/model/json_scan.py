@@ -59,7 +59,7 @@ def scan_json(text: str, wanted: Iterable[str] = ()) -> tuple[DuplicateKey | Non
 
     Args:
         text: JSON that the fast reader took; of other text the walk covers what precedes the mistake.
-        wanted: JSON pointers whose places are asked for.
+        wanted: JSON pointers whose places are asked for; the walk ends where the last of them was found.
 
     Returns:
         The first duplicate key or None, and the places of those wanted values that exist.
@@ -107,6 +107,8 @@ def scan_json(text: str, wanted: Iterable[str] = ()) -> tuple[DuplicateKey | Non
         else:
             if pointer in wanted and pointer not in found:
                 found[pointer] = position_at(text, start)
+                if len(found) == len(wanted):
+                    break
             if mark in ("{", "["):
                 indexes.append(index)
                 index = 0
