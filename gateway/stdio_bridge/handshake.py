@@ -20,7 +20,8 @@ DEFAULT_CAPACITY: Final = 256
 """For servers that declare none."""
 
 INITIALIZE_PARAMS: Final = (
-    b'{"runtimeProtocolVersion":1,"runtime_protocol_version":1,"protocolVersions":[1],"capabilities":{"cancel":true,"watch":true}}'
+    b'{"runtimeProtocolVersion":1,"runtime_protocol_version":1,"protocolVersions":[1],'
+    b'"capabilities":{"cancel":true,"watch":true}}'
 )
 """Both spellings: servers of the older generation know only snake_case."""
 
@@ -80,7 +81,9 @@ class ServerKind:
         """The name that the server knows for `path`, or why it cannot be called."""
         if path in self.duplicates:
             return FlowspanError(
-                f"component {path!r} is disabled: its server lists it more than once", reason=Reason.COMPONENT_NOT_FOUND, component=path
+                f"component {path!r} is disabled: its server lists it more than once",
+                reason=Reason.COMPONENT_NOT_FOUND,
+                component=path,
             )
         if self.components is None:
             return path

@@ -48,7 +48,7 @@ from gateway.stdio_bridge.handshake import (
 from gateway.stdio_bridge.linking import link_request
 from gateway.stdio_bridge.process import ComponentProcess
 from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
-from gateway.stdio_bridge.settings import BACKLOG_BYTES, FLUSH_LINES, StdioPlugin
+from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_LINES, FLUSH_LINES, StdioPlugin
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
 
 _log = structlog.get_logger("flowspan.bridge")
@@ -245,6 +245,7 @@ class ComponentPeer:
         lines: list[bytes] = []
         numbers: list[int] = []
         max_line_bytes = self.max_line_bytes
+        flush_lines = FIRST_FLUSH_LINES
         for position, call in enumerate(calls):
             if call.template is not template:
                 template = call.template
@@ -257,9 +258,10 @@ class ComponentPeer:
                 continue
             lines.append(line)
             numbers.append(call.number)
-            if len(lines) == FLUSH_LINES:
+            if len(lines) == flush_lines:
                 self._flush(lines, numbers)
                 lines, numbers = [], []
+                flush_lines = min(2 * flush_lines, FLUSH_LINES)
                 if self._process.write_buffer_bytes > BACKLOG_BYTES:
                     self._keep(calls[position + 1 :])
                     return
@@ -391,7 +393,9 @@ class ComponentPeer:
         if results:
             self._owner.on_peer_results(self, results)
 
-    def _take_answers(self, answers: Sequence[tuple[RequestId, bytes | None, WireError | None]], results: list[CallResult]) -> None:
+    def _take_answers(
+        self, answers: Sequence[tuple[RequestId, bytes | None, WireError | None]], results: list[CallResult]
+    ) -> None:
         pop = self.calls.pop
         add = results.append
         max_output_bytes = self.plugin.max_output_bytes
@@ -453,7 +457,9 @@ class ComponentPeer:
         elif isinstance(event, NotificationReceived):
             self._take_notification(event)
         elif isinstance(event, ProtocolViolation):
-            _log.warning("protocol_violation", plugin=self.plugin.name, kind=event.kind.value, message=event.message, quoted=event.quoted)
+            _log.warning(
+                "protocol_violation", plugin=self.plugin.name, kind=event.kind.value, message=event.message, quoted=event.quoted
+            )
             if event.reply is not None:
                 self._process.write(event.reply)
             if event.fatal:

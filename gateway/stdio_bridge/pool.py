@@ -204,7 +204,10 @@ class PluginServer:
         instance.circuit = decision.circuit
         self._restarts += 1
         _log.warning(
-            "plugin_restarts", plugin=self.name, after_s=round((decision.restart_at or now) - now, 3), circuit=decision.circuit.value
+            "plugin_restarts",
+            plugin=self.name,
+            after_s=round((decision.restart_at or now) - now, 3),
+            circuit=decision.circuit.value,
         )
         self._sink().on_slots(self)
 
@@ -382,9 +385,7 @@ class PluginServer:
     def cancel(self, calls: Sequence[ComponentCall]) -> Awaitable[int]:
         loop = asyncio.get_running_loop()
         total: asyncio.Future[int] = loop.create_future()
-        parts = [
-            peer.cancel(held) for peer in self._peers() if (held := [call for call in calls if call.number in peer.calls])
-        ]
+        parts = [peer.cancel(held) for peer in self._peers() if (held := [call for call in calls if call.number in peer.calls])]
         if len(parts) == 1:
             return parts[0]
         if not parts:

@@ -21,10 +21,12 @@ REQUEST_WINDOW: Final = 1_024
 """Requests of one server that are served at once; open waits do not count."""
 MAX_OPEN_WAITS: Final = 16_384
 """Four for each execution that a process may hold."""
-FLUSH_LINES: Final = 24
-"""Requests per write: small enough that parent and child work side by side, large enough that writes are cheap."""
+FIRST_FLUSH_LINES: Final = 4
+FLUSH_LINES: Final = 32
+"""Requests in the first write of a batch and, doubling, in later ones: the child begins while the parent still builds lines
+(twice the rate with 16 in flight), and large batches cost few writes."""
 BACKLOG_BYTES: Final = 1 * MIB
-"""While the pipe is this far behind, further requests are kept unwritten: they can still be cancelled, and a crash spares them."""
+"""While the pipe is this far behind, further requests are kept unwritten: a cancel still reaches them, a crash spares them."""
 NESTED_PROCESSES: Final = 16
 """Further processes of a server that is not re-entrant: one for each level that sub-runs may nest."""
 MAX_RETIRING: Final = 4

@@ -1,0 +1,98 @@
+"""Run statuses that fit the line they are answered on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from flowspan.errors import LimitExceededError
+from flowspan.jsonrpc import CLIENT_LIMITS
+from flowspan.view.status import ItemResult, ResultsOmitted, RunStatus
+from gateway.methods.context import RequestContext
+from gateway.methods.dialect import encode_status
+from runtime_core.api import RuntimeApi
+
+_STATUS_BYTES: Final = 2 * 1024
+"""Room for a status without results; labels and metadata come on top (`_room`)."""
+_RESULT_BYTES: Final = 128
+"""What surrounds one payload: index, outcome, time, status."""
+_RESULT_NODES: Final = 8
+_STATUS_NODES: Final = 64
+
+
+def max_result_bytes(context: RequestContext) -> int:
+    """Payload that one answer may carry."""
+    return max(0, context.max_answer_bytes - _STATUS_BYTES)
+
+
+async def answer_status(
+    api: RuntimeApi, context: RequestContext, status: RunStatus, *, namespace: str, is_page: bool = False
+) -> bytes:
+    """The answer: with all results that `status` has, or, where they do not fit, without any; a page keeps those that do.
+
+    Raises:
+        LimitExceededError: they do not fit, and the dialect has no words for that.
+    """
+    if status.results is None:
+        return encode_status(context.dialect, status)
+    bare = encode_status(context.dialect, replace(status, results=None))
+    room = context.max_answer_bytes - len(bare) - _STATUS_BYTES
+    results = await read_blobs(api, status.results, namespace, room)
+    fitting = _count_fitting(results, room)
+    omitted = status.results_omitted
+    if fitting == len(results) and (is_page or omitted is None):
+        return encode_status(context.dialect, replace(status, results=results))
+    size = sum(len(result.payload) for result in results)
+    whole = omitted or ResultsOmitted(len(results), size, room, 0)
+    if context.dialect == "stepflow":
+        raise LimitExceededError(
+            f"the results of run {status.run_id} have {whole.bytes} bytes, this server takes lines of at most "
+            f"{context.max_answer_bytes}; raise max_line_bytes of the plugin, or store results as blobs",
+            limit="line",
+            max=context.max_answer_bytes,
+            actual=whole.bytes,
+            runId=status.run_id,
+        )
+    if not is_page:
+        left_out = ResultsOmitted(whole.count, whole.bytes, room, 0)
+        return encode_status(context.dialect, replace(status, results=None, results_omitted=left_out))
+    if not fitting:
+        raise LimitExceededError(
+            f"item {results[0].item_index} of run {status.run_id}: its result does not fit a line of {context.max_answer_bytes} bytes",
+            limit="line",
+            max=context.max_answer_bytes,
+            actual=len(results[0].payload),
+            runId=status.run_id,
+        )
+    left_out = ResultsOmitted(
+        whole.count, whole.bytes, room, results[fitting].item_index if fitting < len(results) else whole.next
+    )
+    return encode_status(context.dialect, replace(status, results=results[:fitting], results_omitted=left_out))
+
+
+async def read_blobs(api: RuntimeApi, results: Sequence[ItemResult], namespace: str, room: int) -> Sequence[ItemResult]:
+    """Results with the values that are kept in blobs, as far as they have room; the others keep their blob id."""
+    if not any(result.is_blob for result in results):
+        return results
+    read: list[ItemResult] = []
+    for result in results:
+        if result.is_blob and room > 0:
+            blob = await api.get_blob(result.payload.decode("ascii"), namespace=namespace)
+            room -= len(blob.data)
+            if room >= 0:
+                result = replace(result, payload=blob.data, is_blob=False)
+        read.append(result)
+    return read
+
+
+def _count_fitting(results: Sequence[ItemResult], room: int) -> int:
+    """How many of the first results fit `room` bytes, and the number of JSON values that a reader accepts."""
+    nodes = CLIENT_LIMITS.max_nodes - _STATUS_NODES
+    for count, result in enumerate(results):
+        payload = result.payload
+        room -= len(payload) + _RESULT_BYTES + (6 * len(result.item_label) if result.item_label else 0)
+        nodes -= _RESULT_NODES + payload.count(b",") + payload.count(b"[") + payload.count(b"{")
+        if room < 0 or nodes < 0:
+            return count
+    return len(results)

@@ -1,0 +1,257 @@
+"""Parameters of what component servers ask, as they are written: the one place where they are checked.
+
+camelCase and snake_case are both read (camelCase wins), explicit null is absent, unknown members are ignored. Payloads stay
+bytes. The models are also what the OpenRPC document is made of (`gateway.methods.openrpc`).
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from flowspan.errors import InvalidArgumentError, LimitExceededError
+from flowspan.view.status import ResultOrder
+from gateway.methods.context import RequestOrigin
+
+MAX_INPUTS: Final = 100_000
+"""Items of one submit that is a single message; more go through a streamed submit."""
+MAX_INPUT_BYTES: Final = 1024 * 1024
+MAX_TEXT_CHARS: Final = 1024
+"""Of labels, ids and reasons."""
+
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+
+def _json_null() -> msgspec.Raw:
+    return msgspec.Raw(b"null")
+
+
+class Observability(msgspec.Struct, rename="camel", kw_only=True):
+    """Where a request comes from. Members that are no strings are ignored: tracing never makes a request fail."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    run_id: str | None = None
+    flow_id: str | None = None
+    step_id: str | None = None
+    traceparent: str | None = None
+
+
+class FromExecution(msgspec.Struct, rename="camel", kw_only=True):
+    """What every request may say about the execution that it comes from."""
+
+    task_token: Annotated[str, msgspec.Meta(description="Token of the execution, as given in components/execute")] | None = None
+    observability: Observability | None = None
+
+    @property
+    def origin(self) -> RequestOrigin:
+        seen = self.observability
+        if seen is None:
+            return RequestOrigin(self.task_token)
+        return RequestOrigin(self.task_token, seen.span_id, seen.run_id, seen.step_id, seen.traceparent)
+
+
+class SubmitParams(FromExecution, kw_only=True):
+    """`runs/submit`."""
+
+    flow_id: Annotated[_Id, msgspec.Meta(description="The blob ID of the workflow to execute")]
+    inputs: Annotated[list[msgspec.Raw], msgspec.Meta(description="Array of input values, one per run item")]
+    wait: Annotated[bool, msgspec.Meta(description="If true, wait for completion before returning")] = False
+    max_concurrency: Annotated[_Positive, msgspec.Meta(description="Maximum concurrent item executions")] | None = None
+    overrides: Annotated[msgspec.Raw, msgspec.Meta(description="Workflow overrides to apply")] = msgspec.field(default_factory=msgspec.Raw)
+    variables: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    flow_label: _Text | None = None
+    metadata: dict[str, str] = {}
+    item_labels: list[str] = []
+    deadline_secs: _Seconds | None = None
+    detached: bool = False
+    request_id: _Id | None = None
+    timeout_secs: Annotated[_Seconds, msgspec.Meta(description="Bound on the wait; the run goes on beyond it")] | None = None
+
+
+class GetParams(FromExecution, kw_only=True):
+    """`runs/get`."""
+
+    run_id: Annotated[_Id, msgspec.Meta(description="The UUID of the run to retrieve")]
+    wait: Annotated[bool, msgspec.Meta(description="If true, wait for completion before returning")] = False
+    include_results: Annotated[bool, msgspec.Meta(description="If true, include item results in response")] | None = None
+    result_order: Annotated[ResultOrder, msgspec.Meta(description="Order of results")] = ResultOrder.BY_INDEX
+    timeout_secs: _Seconds | None = None
+    after_item_index: Annotated[int, msgspec.Meta(ge=-1)] | None = None
+    limit: _Positive | None = None
+
+
+class WatchParams(FromExecution, kw_only=True):
+    """`runs/watch`."""
+
+    run_id: _Id
+    after_seq: Annotated[int, msgspec.Meta(ge=0, description="The cursor: events up to it are not told again")] = 0
+
+
+class CancelParams(FromExecution, kw_only=True):
+    """`runs/cancel`."""
+
+    run_id: _Id
+    reason: _Text = ""
+
+
+class PutBlobParams(FromExecution, kw_only=True):
+    """`blobs/put`."""
+
+    data: Annotated[msgspec.Raw, msgspec.Meta(description="The value; for binary blobs its bytes in base64")]
+    blob_type: str = "data"
+
+
+class GetBlobParams(FromExecution, kw_only=True):
+    """`blobs/get`."""
+
+    blob_id: _Id
+
+
+class EvaluateParams(FromExecution, kw_only=True):
+    """`flows/evaluate` (older servers)."""
+
+    input: msgspec.Raw = msgspec.field(default_factory=_json_null)
+    flow_id: _Id | None = None
+    flow: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    overrides: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class SubmitBatchParams(FromExecution, kw_only=True):
+    """`flows/submit_batch` (older servers)."""
+
+    flow_id: _Id
+    inputs: list[msgspec.Raw]
+    max_concurrency: _Positive | None = None
+    overrides: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class GetBatchParams(FromExecution, kw_only=True):
+    """`flows/get_batch` (older servers)."""
+
+    batch_id: _Id
+    wait: bool = False
+    include_results: bool = False
+
+
+class FlowMetadataParams(FromExecution, kw_only=True):
+    """`flows/get_metadata` (older servers). Without `flow_id`: the flow of the execution that asks."""
+
+    flow_id: _Id | None = None
+    step_id: _Id | None = None
+
+
+ParamsT = TypeVar("ParamsT", bound=FromExecution)
+
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBSERVED: Final = msgspec.json.Decoder(dict[str, Any])
+_NULL: Final = b"null"
+_ORDERS: Final = {
+    b'"by_index"': b'"byIndex"',
+    b'"by_completion"': b'"byCompletion"',
+    b'"RESULT_ORDER_BY_INDEX"': b'"byIndex"',
+    b'"RESULT_ORDER_BY_COMPLETION"': b'"byCompletion"',
+}
+_DECODERS: Final[dict[type[FromExecution], msgspec.json.Decoder[Any]]] = {}
+
+
+def read_params(model: type[ParamsT], params: bytes) -> ParamsT:
+    """Check `params` (a JSON object) against `model`.
+
+    Raises:
+        InvalidArgumentError: a member is missing, has the wrong type or is out of range; `field` names it.
+    """
+    decoder = _DECODERS.get(model)
+    if decoder is None:
+        decoder = _DECODERS[model] = msgspec.json.Decoder(model)
+    try:
+        checked: ParamsT = decoder.decode(_normal(params))
+    except msgspec.ValidationError as error:
+        text = str(error)
+        _, _, path = text.partition(" - at `$.")
+        field = path.rstrip("`") or text.partition("field `")[2].partition("`")[0]
+        raise InvalidArgumentError(f"params: {text}", field=field) from None
+    except ValueError as error:
+        raise InvalidArgumentError(f"params cannot be read: {error}", field="params") from None
+    return checked
+
+
+def _normal(params: bytes) -> bytes:
+    """The object with camelCase names and without nulls."""
+    members: dict[str, bytes] = {}
+    for name, raw in _MEMBERS.decode(params).items():
+        value = bytes(raw)
+        if value == _NULL and name not in ("input", "data"):
+            continue
+        camel = _camel(name)
+        if camel != name and camel in members:
+            continue
+        if camel == "observability":
+            value = _observability(value)
+        elif camel == "resultOrder":
+            value = _ORDERS.get(value, value)
+        members[camel] = value
+    return b"{" + b",".join([b"%b:%b" % (msgspec.json.encode(name), value) for name, value in members.items()]) + b"}"
+
+
+def _observability(value: bytes) -> bytes:
+    try:
+        seen = _OBSERVED.decode(value)
+    except msgspec.ValidationError:
+        return b"{}"
+    return msgspec.json.encode({_camel(name): text for name, text in seen.items() if isinstance(text, str)})
+
+
+def _camel(name: str) -> str:
+    if "_" not in name:
+        return name
+    head, *rest = name.split("_")
+    return head + "".join([part[:1].upper() + part[1:] for part in rest])
+
+
+def read_inputs(inputs: list[msgspec.Raw]) -> list[bytes]:
+    """Inputs as bytes, within the limits.
+
+    Raises:
+        LimitExceededError: too many, or one too large; `limit` says which.
+    """
+    if len(inputs) > MAX_INPUTS:
+        raise LimitExceededError(
+            f"inputs: {len(inputs)} items in one submit, at most {MAX_INPUTS} are accepted; use several runs",
+            limit="inputs",
+            max=MAX_INPUTS,
+            actual=len(inputs),
+        )
+    values = [bytes(value) for value in inputs]
+    for index, value in enumerate(values):
+        if len(value) > MAX_INPUT_BYTES:
+            raise LimitExceededError(
+                f"inputs[{index}] has {len(value)} bytes, at most {MAX_INPUT_BYTES} are accepted; pass it as a blob",
+                limit="input",
+                max=MAX_INPUT_BYTES,
+                actual=len(value),
+                index=index,
+            )
+    return values
+
+
+def optional_object(field: str, raw: msgspec.Raw) -> bytes | None:
+    """A JSON object, or None if it is absent."""
+    value = bytes(raw)
+    if not value:
+        return None
+    if not value.startswith(b"{"):
+        raise InvalidArgumentError(f"params: {field} must be an object", field=field)
+    return value
+
+
+def finite(field: str, seconds: float | None) -> float | None:
+    """Seconds as given; a number too large for a clock is refused."""
+    if seconds is not None and (not isfinite(seconds) or seconds > 10**9):
+        raise InvalidArgumentError(f"params: {field} must be at most 1000000000 seconds", field=field)
+    return seconds
