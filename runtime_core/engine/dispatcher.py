@@ -139,7 +139,7 @@ class Dispatcher:
         assert run.entry is not None
         lane = run.entry.lane
         self._want_inputs(run)
-        if self._may_start() and not len(lane.queue) and not lane.resuming and lane.suspects.is_idle:
+        if self._may_start() and not len(lane.queue) and not lane.resuming and not lane.holds_back:
             count = min(self._free(lane), run.startable())
             if count > 0:
                 self._start_items(lane, run, count)
@@ -198,6 +198,8 @@ class Dispatcher:
             dirty[run] = None
             if type(result) is bytes:
                 run.on_output(call, site, result)
+            elif self.is_stopping:
+                continue  # it may have failed because we stop; the next gateway repeats it
             else:
                 run.on_failure(call, site, result)  # type: ignore[arg-type]
             if site.lane.suspects.is_trying:
@@ -214,6 +216,10 @@ class Dispatcher:
         self, server: ComponentServer, calls: Sequence[ComponentCall], unsent: Sequence[ComponentCall], failure: CallFailure
     ) -> None:
         """A process died. What never reached it goes back to its queue; what was in flight is tried again with care."""
+        if self.is_stopping:
+            for call in (*calls, *unsent):
+                self.calls.pop(call.number, None)
+            return
         for call in reversed(unsent):
             if self.calls.pop(call.number, None) is not None:
                 self._requeue(call)
@@ -354,7 +360,7 @@ class Dispatcher:
             if suspects:
                 self._register(suspects)
                 lane.server.start_alone(suspects)
-        if not len(lane.queue):
+        if not len(lane.queue) or lane.holds_back:
             return
         free = self._free(lane)
         if free <= 0:

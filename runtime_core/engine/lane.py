@@ -64,6 +64,11 @@ class Lane:
         """Slots that may be given to new work now."""
         return max(0, self.server.free_slots() - self.reserved)
 
+    @property
+    def holds_back(self) -> bool:
+        """Suspects wait to be tried: new work would keep an instance from becoming free for them."""
+        return self.suspects_pending > 0 or (not self.suspects.is_idle and not self.suspects.is_trying)
+
     def let_resume(self) -> None:
         """Parked calls take their slots again, oldest first."""
         if not self.resuming:

@@ -117,11 +117,16 @@ class Runtime:
                 log.error("run_not_recovered", run_id=record.run_id, reason=error.reason.value, message=error.message)
 
     async def drain(self, grace_s: float) -> None:
-        """Start nothing new; give what runs `grace_s` seconds; then end watches with their cursors."""
+        """Start nothing new; give what runs `grace_s` seconds; then end watches with their cursors.
+
+        Executions that wait for sub-runs are not waited for: their sub-runs do not go on here. They are repeated by the
+        next gateway, and find their sub-runs again.
+        """
         self._stopping = True
         self.dispatcher.is_stopping = True
         deadline_s = self.clock.monotonic_s() + grace_s
-        while self.dispatcher.calls and self.clock.monotonic_s() < deadline_s and self.failed is None:
+        dispatcher = self.dispatcher
+        while len(dispatcher.calls) > len(dispatcher.parking) and self.clock.monotonic_s() < deadline_s and not self.failed:
             await asyncio.sleep(0.02)
         for watcher in list(self._watchers):
             watcher.wake()
