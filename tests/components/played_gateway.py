@@ -30,8 +30,10 @@ class PlayedGateway:
 
     def __init__(self, path: Path, source: str, *, loop: str = "auto", capacity: int = 256) -> None:
         path.write_text(HEAD.format(capacity=capacity) + source + f"\nserver.run(event_loop={loop!r})\n")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [sys.executable, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            [sys.executable, str(path)], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self._stdin, self._stdout = self.process.stdin.fileno(), self.process.stdout.fileno()

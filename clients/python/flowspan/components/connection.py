@@ -73,7 +73,7 @@ class Connection:
         self._loop_thread = threading.get_ident()
         self._write = write
         self._on_shutdown = on_shutdown
-        self._session = Session(limits=CLIENT_LIMITS)
+        self._session = Session(limits=CLIENT_LIMITS, trusted_payloads=True)
         self._methods = ServerMethods(registry, capacity)
         self._pool = SyncPool(loop, capacity, self._run_sync)
         self.outgoing = Outgoing(self._session, loop, self._send)
@@ -172,7 +172,7 @@ class Connection:
         if kind is Kind.INLINE and not component.takes_context:
             try:
                 output = encode_value(component.function(component.read_input(params.input)))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+            except (Exception, SystemExit) as error:
                 self._out.append(self._session.fail(request_id, failure_of(error)))
             else:
                 self._out.append(self._session.respond(request_id, b'{"output":' + output + b"}"))
@@ -206,7 +206,7 @@ class Connection:
             else:
                 returned = component.function(value)
             return encode_value(returned), None
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+        except (Exception, SystemExit) as error:
             # sys.exit() in a component fails its item, too: the process is the server's to end.
             return None, failure_of(error)
 
@@ -229,7 +229,7 @@ class Connection:
                 failure = failure_of(RuntimeError("the component ended with CancelledError"))
             else:
                 failure = _CANCELLED
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (component code may raise anything)
+        except (Exception, SystemExit) as error:
             failure = failure_of(error)
         self._finish(execution, output, failure)
 

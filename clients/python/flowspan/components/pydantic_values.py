@@ -11,8 +11,7 @@ import pydantic_core
 from pydantic_core import core_schema
 
 from flowspan.components.failures import InputError
-from flowspan.components.values import contract_value
-from flowspan.view.status import ItemResult, RunStatus
+from flowspan.components.values import RUN_VALUE_TYPES, RunValue, contract_value
 
 
 def dump_model(model: pydantic.BaseModel) -> Any:
@@ -44,8 +43,8 @@ def _escaped(part: int | str) -> str:
     return str(part).replace("~", "~0").replace("/", "~1")
 
 
-def _plain(value: ItemResult | RunStatus) -> Any:
-    return msgspec.json.decode(contract_value(value))
+def _plain(value: RunValue) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(contract_value(value)))
 
 
 def run_value_schema(kind: Any) -> core_schema.CoreSchema:
@@ -57,6 +56,6 @@ def run_value_schema(kind: Any) -> core_schema.CoreSchema:
     )
 
 
-for _kind in (ItemResult, RunStatus):
+for _kind in RUN_VALUE_TYPES:
     # Looked up by pydantic for values in fields that take anything.
     setattr(_kind, "__pydantic_serializer__", pydantic_core.SchemaSerializer(run_value_schema(_kind)))  # noqa: B010

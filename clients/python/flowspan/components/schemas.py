@@ -67,7 +67,7 @@ def output_schema(kind: Any) -> JsonSchema:
 
             return model_schema(kind)
         return msgspec.json.schema(kind)
-    except Exception:  # noqa: BLE001 (pydantic and user types may raise anything)
+    except Exception:
         # A schema of the output is information only: a type that has none must not keep the component from running.
         return {}
 
@@ -123,7 +123,7 @@ def signature_types(function: Callable[..., Any], local_names: dict[str, Any]) -
     name = getattr(function, "__qualname__", repr(function))
     parameters = list(inspect.signature(function).parameters.values())
     required = [parameter for parameter in parameters if parameter.default is inspect.Parameter.empty]
-    if not 1 <= len(parameters) or len(required) > 2 or any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in required):
+    if not parameters or len(required) > 2 or any(p.kind is inspect.Parameter.KEYWORD_ONLY for p in required):
         raise TypeError(f"{name}: a component takes (input) or (input, ctx)")
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if not positional:

@@ -8,11 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from flowspan.jsonrpc import encode_payload
-from flowspan.view.status import ItemResult, RunStatus
+from flowspan.view.status import FlowResult, ItemResult, RunStatus
 from flowspan.view.wire import item_result_to_wire, run_status_to_wire
 
-_RUN_VALUE_MARK: Final = b'"completed_at_us":'
-"""The encoder writes results of runs member by member, as it does any dataclass; this member gives them away."""
+_RUN_VALUE_MARKS: Final = (b'"completed_at_us":', b'"outcome":"')
+"""The encoder writes results of runs member by member, as it does any dataclass; these members give them away."""
+RUN_VALUE_TYPES: Final = (ItemResult, RunStatus, FlowResult)
+RunValue = ItemResult | RunStatus | FlowResult
 
 
 def encode_value(value: object) -> bytes:
@@ -24,8 +26,9 @@ def encode_value(value: object) -> bytes:
         FlowspanError: INVALID_VALUE for NaN, infinities, lone surrogates and types that have no JSON form.
     """
     data = encode_payload(value, _encode_foreign)
-    if _RUN_VALUE_MARK in data:
-        data = encode_payload(_in_contract_form(value), _encode_foreign)
+    if _RUN_VALUE_MARKS[0] in data or _RUN_VALUE_MARKS[1] in data:
+        # What was refused above is not in there any more, and what is spliced in came from the gateway.
+        data = msgspec.json.encode(_in_contract_form(value), enc_hook=_encode_foreign)
     return data
 
 
@@ -43,20 +46,24 @@ def _encode_foreign(value: Any) -> Any:
     raise TypeError(f"{type(value).__qualname__} has no JSON form; return plain values, a dataclass or a pydantic model")
 
 
-def contract_value(value: ItemResult | RunStatus) -> msgspec.Raw:
+def contract_value(value: RunValue) -> Any:
     """The contract's JSON of a result of a run, to be spliced in."""
+    if isinstance(value, FlowResult):
+        members = {"outcome": value.outcome, "value": value.value, "error": value.error, "reason": value.reason}
+        kept = {"success": ("outcome", "value"), "failed": ("outcome", "error")}.get(value.outcome, ("outcome", "reason"))
+        return {name: members[name] for name in kept if name != "reason" or value.reason is not None}
     return msgspec.Raw(item_result_to_wire(value) if isinstance(value, ItemResult) else run_status_to_wire(value))
 
 
 def _in_contract_form(value: Any) -> Any:
-    if isinstance(value, (ItemResult, RunStatus)):
+    if isinstance(value, RUN_VALUE_TYPES):
         return contract_value(value)
     if isinstance(value, dict):
         return {key: _in_contract_form(member) for key, member in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [_in_contract_form(element) for element in value]
     if isinstance(value, msgspec.Struct):
-        if _RUN_VALUE_MARK not in msgspec.json.encode(value, enc_hook=_encode_foreign):
+        if not any(mark in msgspec.json.encode(value, enc_hook=_encode_foreign) for mark in _RUN_VALUE_MARKS):
             return value
         fields = msgspec.structs.fields(value)
         return {field.encode_name: _in_contract_form(getattr(value, field.name)) for field in fields}
@@ -74,6 +81,6 @@ def _pydantic_schema(kind: Any, _source: object, _handler: object) -> Any:
     return run_value_schema(kind)
 
 
-for _kind in (ItemResult, RunStatus):
+for _kind in RUN_VALUE_TYPES:
     # Without it pydantic would take the classes for dataclasses to be dumped member by member.
     setattr(_kind, "__get_pydantic_core_schema__", classmethod(_pydantic_schema))  # noqa: B010
