@@ -294,7 +294,7 @@ class MemoryStore:
                 pending = []
                 try:
                     write.result = write.apply()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
                     write.error = error
                 calls.append(write)
             else:

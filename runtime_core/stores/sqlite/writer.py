@@ -134,14 +134,14 @@ class Writer:
         try:
             try:
                 db, checkpoints, epoch = self._open_database()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the caller of `open`, whatever it is
                 self._release()
                 self._post(_fail, self.ready, translate(error))
                 return
             self._post(_succeed, self.ready, epoch)
             try:
                 self._work(db, checkpoints)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged after it
                 self._fail_stop(error)
             finally:
                 try:
@@ -302,9 +302,8 @@ class Writer:
             self._refuse(queued, error)
 
     def _refuse(self, write: Write, error: BaseException) -> None:
-        if isinstance(write, WriteCall) and (write.future is None or not write.future.done()):
-            write.error = failed_store(error)
-            self._post(write.settle)
+        if isinstance(write, WriteCall) and write.future is not None:
+            self._post(_fail, write.future, failed_store(error))
 
     # --- towards the loop --------------------------------------------------------------------------------------------
 
