@@ -109,6 +109,8 @@ def test_one_and_one_point_zero_are_two_blobs() -> None:
         ('{"a/b":{"~":1,"~":1}}', "/a~1b/~0", (1, 9), (1, 15)),
         ('{"a":1,"\\u0061":2}', "/a", (1, 2), (1, 8)),
         ('{"k\\u003a":1,"k:":2}', "/k:", (1, 2), (1, 14)),
+        ('{"a":1,"a":2,"b\\u003a":3}', "/a", (1, 2), (1, 8)),
+        ('{"a":1,"a":2,"b\\u003A":3}', "/a", (1, 2), (1, 8)),
     ],
 )
 def test_a_key_that_stands_twice_is_refused_with_both_positions(
