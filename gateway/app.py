@@ -1,0 +1,178 @@
+"""The composition root: the only place that knows every part, and puts them together.
+
+Order of birth: store and engine, plugins, recovery of open runs, listeners. Order of death: health, listeners refuse, runs
+drain, watchers leave with their cursors, plugins, engine and store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+import structlog
+
+from flowspan.errors import InvalidArgumentError
+from flowspan.protobuf.segments import ProtobufSegmentCodec
+from gateway.catalog import ComponentCatalog
+from gateway.grpc_server import GrpcServer, Listener
+from gateway.methods.table import MethodTable
+from gateway.builtin_plugin import BuiltinPlugin
+from gateway.routing import PrefixRouter, RouteEntry
+from gateway.stdio_bridge.pool import PluginServer
+from gateway.stdio_bridge.settings import StdioPlugin
+from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
+from runtime_core.api import RuntimeApi
+from runtime_core.builtins.server import BuiltinServer
+from runtime_core.calls import CallNaming
+from runtime_core.engine.runtime import Runtime
+from runtime_core.limits import Limits
+from runtime_core.ports import ComponentServer, EngineSink, Store
+
+log = structlog.get_logger("flowspan.gateway")
+
+BUILTIN: Final = "builtin"
+"""Name of the plugin that is always there."""
+
+DRAIN_S: Final = 10.0
+"""What runs may finish within a graceful stop."""
+
+
+class SystemClock:
+    """Implements `runtime_core.ports.Clock`."""
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayParts:
+    """What a gateway is made of.
+
+    Attributes:
+        store: not yet open; the gateway owns it from here on.
+        plugins: stdio plugins, by name.
+        routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
+        listeners: none for an embedded gateway.
+    """
+
+    store: Store
+    plugins: Sequence[StdioPlugin] = ()
+    routes: Mapping[str, str] = field(default_factory=lambda: {"/builtin": BUILTIN})
+    listeners: Sequence[Listener] = ()
+    limits: Limits = field(default_factory=Limits)
+    drain_s: float = DRAIN_S
+
+
+class Gateway:
+    """A running gateway. Make it with `open_gateway`, end it with `stop`; stopping twice is harmless.
+
+    Attributes:
+        failed: is set to the error that made the store unusable; the process must then end with 74.
+    """
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._builtins = BuiltinServer()
+        naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
+        methods = MethodTable(lambda: self._runtime)
+        self._plugins = {
+            plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins
+        }
+        self._supervisor = StdioSupervisor(tuple(self._plugins.values()))
+        servers: dict[str, ComponentServer] = {**self._plugins, BUILTIN: self._builtins}
+        unknown = sorted(set(parts.routes.values()) - servers.keys())
+        if unknown:
+            raise InvalidArgumentError(f"routes name plugins that are not configured: {', '.join(unknown)}", field="routes")
+        router = PrefixRouter([RouteEntry(prefix, servers[name]) for prefix, name in parts.routes.items()])
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._runtime = Runtime(
+            store=parts.store,
+            router=router,
+            codec=ProtobufSegmentCodec(),
+            clock=SystemClock(),
+            limits=parts.limits,
+            naming=naming,
+            on_fatal=self._on_fatal,
+        )
+        self._builtins.sink = self._runtime.dispatcher
+        self._builtins.blobs = self._runtime
+        self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, {**self._plugins, BUILTIN: BuiltinPlugin(self._builtins)})
+        self._server = GrpcServer(self._runtime, self.catalog, tuple(parts.listeners)) if parts.listeners else None
+        self._is_stopped = False
+
+    @property
+    def api(self) -> RuntimeApi:
+        return self._runtime
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where it listens, in the order of its listeners."""
+        return self._server.addresses if self._server is not None else ()
+
+    async def wait_plugins(self, timeout_s: float) -> bool:
+        """Until every plugin takes calls or is known to be broken; False if one has not said by then, or is broken."""
+        ready = await asyncio.gather(*(plugin.wait_ready(timeout_s) for plugin in self._plugins.values()))
+        return all(ready)
+
+    async def start(self) -> None:
+        """Ready when it returns: open runs go on, plugins start, listeners answer."""
+        try:
+            self._supervisor.start()
+            await self._runtime.open()
+            if self._server is not None:
+                await self._server.start()
+                await self._server.set_serving(True)
+        except BaseException:
+            await self.stop(grace_s=0.0)
+            raise
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Drain for at most `grace_s` seconds (default: as configured), then end everything. Nothing that is durable is
+        lost; what still runs is repeated by the next gateway."""
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        grace_s = self._parts.drain_s if grace_s is None else grace_s
+        if self._server is not None:
+            await self._server.set_serving(False)
+        await self._runtime.drain(grace_s)
+        if self._server is not None:
+            await self._server.stop(grace_s=1.0)
+        await self._supervisor.stop()
+        self._builtins.close()
+        await self._runtime.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    def _sink(self) -> EngineSink:
+        return self._runtime.dispatcher
+
+    def _on_fatal(self, error: BaseException) -> None:
+        log.critical("store_failed", error=str(error))
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+
+async def open_gateway(parts: GatewayParts) -> Gateway:
+    """Make and start a gateway.
+
+    Raises:
+        PreconditionError: the store has another owner or a newer schema, or an address is taken.
+        StorageError: the store is damaged.
+    """
+    gateway = Gateway(parts)
+    await gateway.start()
+    return gateway
