@@ -115,21 +115,21 @@ def _handler(
         try:
             call = read_call(context, is_authenticated=is_authenticated)
             return serialize(await implementation(parse(request_class, data), call))
-        except Exception as error:  # noqa: BLE001  (the boundary where every failure gets its status)
+        except Exception as error:
             return await _end(context, error, name)
 
     async def server_stream(data: bytes, context: Context) -> None:
         try:
             call = read_call(context, is_authenticated=is_authenticated)
             await implementation(parse(request_class, data), call, context.write)
-        except Exception as error:  # noqa: BLE001  (the boundary where every failure gets its status)
+        except Exception as error:
             await _end(context, error, name)
 
     async def client_stream(_requests: object, context: Context) -> bytes:
         try:
             call = read_call(context, is_authenticated=is_authenticated)
             return serialize(await implementation(RequestReader(context, request_class), call))
-        except Exception as error:  # noqa: BLE001  (the boundary where every failure gets its status)
+        except Exception as error:
             return await _end(context, error, name)
 
     if method.client_streaming:

@@ -10,7 +10,6 @@ import pytest
 
 from flowspan.errors import Reason, UnavailableError
 from flowspan.protobuf.convert import run_status_from_message
-from flowspan.protobuf.segments import decode_rows
 from flowspan.v1 import json_value_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.fold import RunFold
@@ -258,8 +257,7 @@ async def test_results_that_do_not_fit_are_left_out_and_counted(runs) -> None:
 
 
 async def test_pages_of_tiny_results_stay_below_the_limit_of_a_message(runs) -> None:
-    for part in range(1):
-        await runs.SubmitRun(submit_request(*([b"1"] * 100_000)))
+    await runs.SubmitRun(submit_request(*([b"1"] * 100_000)))
     answer = await runs.GetRun(run_service_pb2.GetRunRequest(run_id=RUN_ID, include_results=True))
     assert answer.ByteSize() <= MAX_SEND_BYTES
     assert answer.run.HasField("results_omitted") or answer.run.results

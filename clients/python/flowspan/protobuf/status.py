@@ -167,10 +167,11 @@ def _write_details(info: error_details_pb2.ErrorInfo, details: dict[str, Any], m
     for name, text in sorted(texts.items(), key=lambda entry: len(entry[1])):
         room = left - len(name.encode()) - 16
         if len(text.encode()) > room:
-            text = _cut_detail(details[name], room)
-        if not text:
-            omitted.append(name)
-            continue
+            cut = _cut_detail(details[name], room)
+            if cut is None:
+                omitted.append(name)
+                continue
+            text = cut
         info.metadata[name] = text
         left -= len(name.encode()) + len(text.encode()) + 16
     if omitted:
@@ -179,12 +180,16 @@ def _write_details(info: error_details_pb2.ErrorInfo, details: dict[str, Any], m
 
 def _detail_to_text(value: Any) -> str:
     if isinstance(value, str):
-        return msgspec.json.encode(value).decode() if _reads_as_json(value) else value
-    return msgspec.json.encode(value, enc_hook=str).decode()
+        text = value.encode("utf-8", "replace").decode()
+        return msgspec.json.encode(text).decode() if _reads_as_json(text) else text
+    try:
+        return msgspec.json.encode(value, enc_hook=str).decode()
+    except UnicodeEncodeError:  # a lone surrogate somewhere inside: better shown than lost
+        return repr(value).encode("utf-8", "replace").decode()
 
 
-def _cut_detail(value: Any, max_bytes: int) -> str:
-    """The head of a text or of a list that fits, or nothing."""
+def _cut_detail(value: Any, max_bytes: int) -> str | None:
+    """The head of a text or of a list that fits; None if nothing of it makes sense alone."""
     if isinstance(value, str) and max_bytes > 64 and not _reads_as_json(value):
         return cut_text(value, max_bytes)
     if isinstance(value, list | tuple):
@@ -194,13 +199,13 @@ def _cut_detail(value: Any, max_bytes: int) -> str:
             text = _detail_to_text(kept)
             if kept and len(text.encode()) <= max_bytes:
                 return text
-    return ""
+    return None
 
 
 def _reads_as_json(text: str) -> bool:
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return False
     return True
 
