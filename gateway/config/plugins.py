@@ -1,0 +1,85 @@
+"""Plugins of a configuration: who offers components."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MIB: Final = 1 << 20
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are mistakes, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False)
+
+
+class PluginLimits(Section):
+    """Bounds on one component server's process and messages; what is absent is the bridge's own default."""
+
+    max_line_bytes: int | None = Field(default=None, ge=4_096, le=64 * MIB, description="Longest line that it is sent.")
+    max_output_bytes: int = Field(default=2 * MIB, ge=1, le=16 * MIB, description="Of one result.")
+    max_open_files: int = Field(default=1_024, ge=16, le=1 << 20, description="RLIMIT_NOFILE.")
+    max_address_space_bytes: int | None = Field(default=None, ge=16 * MIB, description="RLIMIT_AS; none by default.")
+    max_processes: int | None = Field(default=None, ge=1, description="RLIMIT_NPROC.")
+    nice: int = Field(default=5, ge=0, le=19, description="Added to the niceness.")
+
+
+class PluginTimeouts(Section):
+    """How long a component server may take, in seconds."""
+
+    initialize_s: Seconds = Field(default=10.0, description="To answer `initialize`.")
+    list_s: Seconds = Field(default=5.0, description="To answer `components/list`.")
+    stall_s: Seconds = Field(default=30.0, description="A pipe that takes nothing, or a line that stays unfinished.")
+    replace_grace_s: Seconds = Field(default=30.0, description="For the other calls of a process in which one timed out.")
+    stop_grace_s: Seconds = Field(default=2.0, description="Per rung of the ladder that ends it.")
+
+
+class StdioPlugin(Section):
+    """A component server that the gateway starts and talks to over its stdin and stdout."""
+
+    type: Literal["stdio"]
+    command: str = Field(min_length=1, description="A program: a name on PATH, or a path relative to `cwd`.")
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict, description="Beside PATH, HOME, LANG, TZ; nothing else is inherited.")
+    cwd: Path | None = Field(default=None, description="Relative to the configuration file; default: its directory.")
+    dialect: Literal["flowspan", "stepflow"] | None = Field(default=None, description="Default: told from the handshake.")
+    replicas: int = Field(default=1, ge=1, le=256, description="Processes.")
+    capacity: int | None = Field(
+        None, ge=1, le=4_096, description="Executions at once per process; default: what it declares, else 256."
+    )
+    isolation: Literal["namespace", "group"] = Field(default="namespace", description="How its processes are held together.")
+    limits: PluginLimits = PluginLimits()
+    timeouts: PluginTimeouts = PluginTimeouts()
+
+
+class BuiltinPlugin(Section):
+    """The components that come with the gateway."""
+
+    type: Literal["builtin"]
+
+
+class MockComponent(Section):
+    """A component that answers by rote. `behaviors`: the input as JSON text -> FlowResult."""
+
+    input_schema: Any = None
+    output_schema: Any = None
+    behaviors: dict[str, Any]
+
+
+class MockPlugin(Section):
+    """Components for tests."""
+
+    type: Literal["mock"]
+    components: dict[str, MockComponent]
+
+
+Plugin = Annotated[StdioPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
+
+PLUGIN_TYPES: Final = ("stdio", "builtin", "mock")
+UNSUPPORTED_TYPES: Final = ("http", "worker", "mcp")
+"""Types of the language of configurations that this version does not run; named so that the message can say so."""
