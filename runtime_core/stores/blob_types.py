@@ -6,7 +6,6 @@ from hashlib import sha256
 from typing import Final
 
 from flowspan.errors import DataLossError, InvalidArgumentError
-
 from runtime_core.model.ids import BLOB_ID_PREFIX
 
 BINARY: Final = "binary"

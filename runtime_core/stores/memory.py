@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 from flowspan.errors import NotFoundError, PreconditionError, Reason, StorageError, UnavailableError
 from flowspan.view.events import RunStatusCode
-
 from runtime_core.ports import (
     Append,
     BlobWriter,
@@ -294,7 +293,7 @@ class MemoryStore:
                 pending = []
                 try:
                     write.result = write.apply()
-                except Exception as error:  # noqa: BLE001 - handed to the caller, whatever it is
+                except Exception as error:
                     write.error = error
                 calls.append(write)
             else:

@@ -56,10 +56,10 @@ class _Vfs(apsw.VFS):
         self._disk = disk
         super().__init__("flowspan-test", "unix", makedefault=True)
 
-    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _File:  # noqa: N802 - SQLite's name
+    def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> _File:
         return _File(self._disk, name, flags)
 
-    def xDelete(self, filename: str, syncdir: bool) -> None:  # noqa: N802 - SQLite's name
+    def xDelete(self, filename: str, syncdir: bool) -> None:
         super().xDelete(filename, syncdir)
         name = Path(filename).name
         self._disk.note(Op("delete", name))
@@ -74,17 +74,17 @@ class _File(apsw.VFSFile):
         self._name = Path(path or "temporary").name
         super().__init__("unix", name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802 - SQLite's name
+    def xWrite(self, data: bytes, offset: int) -> None:
         if self._disk.write_error is not None and self._name.endswith("-wal"):
             raise self._disk.write_error("injected")
         self._disk.note(Op("write", self._name, offset, bytes(data)))
         super().xWrite(data, offset)
 
-    def xTruncate(self, newsize: int) -> None:  # noqa: N802 - SQLite's name
+    def xTruncate(self, newsize: int) -> None:
         self._disk.note(Op("truncate", self._name, newsize))
         super().xTruncate(newsize)
 
-    def xSync(self, flags: int) -> None:  # noqa: N802 - SQLite's name
+    def xSync(self, flags: int) -> None:
         if self._disk.sync_error is not None and self._name.endswith("-wal"):
             raise self._disk.sync_error("injected")
         super().xSync(flags)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import apsw
 import pytest
-from flowspan.errors import OverloadedError, Reason, StorageError
 
+from flowspan.errors import OverloadedError, Reason, StorageError
 from runtime_core.ports import Append
 from runtime_core.stores.sqlite import SqliteStore, connection, writer
 from runtime_core.stores.sqlite.database import DATABASE_NAME
 
-from .store_contract import NS, Opened, RecordingHealth, blob_id_of, create, new_run
 from .disk import FaultyDisk, power_cut
+from .store_contract import NS, Opened, RecordingHealth, blob_id_of, create, new_run
 
 
 async def open_store(path: Path) -> Opened:
@@ -53,7 +53,9 @@ async def test_on_a_full_disk_calls_are_refused_and_rows_are_kept_until_there_is
         await opened.store.close()
 
 
-async def test_a_submit_that_finds_no_room_leaves_the_rows_beside_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_submit_that_finds_no_room_leaves_the_rows_beside_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A database limited in pages: the large submit does not fit, the small rows of the same commit do."""
     original = connection._open
 
@@ -164,7 +166,9 @@ async def test_the_write_ahead_log_stays_bounded_beside_readers(tmp_path: Path, 
     assert largest < 8 * 1024 * 1024, "24 MiB were written; 512 pages are 2 MiB"
 
 
-async def test_an_idle_store_carries_its_log_over_and_gives_the_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_store_carries_its_log_over_and_gives_the_space_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.TRUNCATE_BYTES", 1024 * 1024)
     opened = await open_store(tmp_path)
     key = await create(opened.store, new_run("a"))

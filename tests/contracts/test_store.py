@@ -62,7 +62,9 @@ def test_pages_of_any_size_join_to_the_whole_list(store: Store) -> None:
             runner.run(create(store, run))
 
         @settings(max_examples=60, deadline=None)
-        @given(size=st.integers(1, 12), label=LABELS, name=st.sampled_from([None, "0", "1"]), start=st.none() | st.integers(0, 30))
+        @given(
+            size=st.integers(1, 12), label=LABELS, name=st.sampled_from([None, "0", "1"]), start=st.none() | st.integers(0, 30)
+        )
         def check(size: int, label: str | None, name: str | None, start: int | None) -> None:
             wanted = RunFilter(NS, flow_label=label, metadata={} if name is None else {"m": name}, created_from_us=start)
             whole, token = runner.run(store.list_runs(wanted, limit=100, after=None))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
-from flowspan.errors import PreconditionError
 
+from flowspan.errors import PreconditionError
 from runtime_core.stores.blob_types import BINARY, check_blob, merged_type
 from runtime_core.stores.page_token import decode_page_token, encode_page_token
 

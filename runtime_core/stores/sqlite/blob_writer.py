@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from flowspan.errors import PreconditionError
-
 from runtime_core.stores.sqlite.blob_files import INLINE_BYTES, BlobFiles, StagedFile
 from runtime_core.stores.sqlite.blob_rows import NewContent, inline_content
 from runtime_core.stores.sqlite.faults import translate

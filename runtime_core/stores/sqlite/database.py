@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 import apsw
-from flowspan.errors import PreconditionError, StorageError
 
+from flowspan.errors import PreconditionError, StorageError
 from runtime_core.stores.sqlite import schema
 from runtime_core.stores.sqlite.blob_files import BlobFiles, sync_directory
 from runtime_core.stores.sqlite.checkpoints import CheckpointPolicy

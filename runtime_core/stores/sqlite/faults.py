@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import Final
 
 import apsw
+
 from flowspan.errors import FlowspanError, OverloadedError, Reason, StorageError
 
 RETRY_S: Final = 1.0

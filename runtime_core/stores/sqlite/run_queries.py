@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import apsw
 import msgspec
+
 from flowspan.errors import NotFoundError, Reason
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ItemCounts
-
 from runtime_core.ports import InputChunk, RunFilter, RunRecord
 from runtime_core.stores.page_token import decode_page_token, encode_page_token
 from runtime_core.stores.sqlite.inputs import decode_chunk
@@ -97,8 +97,8 @@ def read_inputs(db: apsw.Connection, run_key: int, item_index: int) -> InputChun
         NotFoundError: the run was deleted, or has no such item.
     """
     row = db.execute(
-        "SELECT first_item, item_count, data FROM input_chunk WHERE input_set_id = (SELECT input_set_id FROM run WHERE run_key = ?)"
-        " AND first_item <= ? ORDER BY first_item DESC LIMIT 1",
+        "SELECT first_item, item_count, data FROM input_chunk"
+        " WHERE input_set_id = (SELECT input_set_id FROM run WHERE run_key = ?) AND first_item <= ? ORDER BY first_item DESC LIMIT 1",
         (run_key, item_index),
     ).get
     if row is None or item_index >= row[0] + row[1]:

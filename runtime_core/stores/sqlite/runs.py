@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import apsw
+
 from flowspan.errors import NotFoundError, PreconditionError, Reason
 from flowspan.view.events import RunStatusCode
-
 from runtime_core.ports import ExistingRun, InputChunk, NewRun, RunRecord
 from runtime_core.stores.sqlite.appends import end_run, insert_first_row
 from runtime_core.stores.sqlite.inputs import split_chunk

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+
 from flowspan.errors import PreconditionError
 
 _V1: Final = """

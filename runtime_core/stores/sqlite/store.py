@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
-from flowspan.errors import DataLossError, UnavailableError
 
+from flowspan.errors import DataLossError, UnavailableError
 from runtime_core.ports import (
     Append,
     BlobWriter,

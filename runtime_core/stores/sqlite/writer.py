@@ -134,14 +134,14 @@ class Writer:
         try:
             try:
                 db, checkpoints, epoch = self._open_database()
-            except BaseException as error:  # noqa: BLE001 - handed to the caller of `open`, whatever it is
+            except BaseException as error:
                 self._release()
                 self._post(_fail, self.ready, translate(error))
                 return
             self._post(_succeed, self.ready, epoch)
             try:
                 self._work(db, checkpoints)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may be acknowledged after it
+            except BaseException as error:
                 self._fail_stop(error)
             finally:
                 try:
