@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from flowspan.errors import FlowErrorCode, FlowspanError, Reason
 from flowspan.view.events import Outcome, RunStatusCode
 
 
@@ -54,12 +55,55 @@ class ItemCounts(msgspec.Struct, frozen=True):
     cancelled: int
 
 
+if TYPE_CHECKING:
+    OptionalRaw = msgspec.Raw | None
+else:
+    # msgspec takes a union of Raw and None for null alone, and would refuse every error that has data.
+    OptionalRaw = msgspec.Raw
+
+
 class FlowError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a step or an item failed. `code`: see `flowspan.errors.FlowErrorCode`. `data`: raw JSON, if any."""
 
     code: str
     message: str
-    data: msgspec.Raw | None = None
+    data: OptionalRaw = None
+
+    @property
+    def data_value(self) -> Any:
+        """`data` as Python values."""
+        return None if self.data is None else msgspec.json.decode(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowResult:
+    """What a flow yielded for one item, in the contract's words and as Python values.
+
+    Attributes:
+        outcome: `success`, `failed` or `skipped`. An item that a cancel ended is failed, with the error code CANCELLED.
+        value: with `success`, the flow's output.
+        error: with `failed`, why.
+        reason: with `skipped`, why, if the flow says so.
+    """
+
+    outcome: str
+    value: Any = None
+    error: FlowError | None = None
+    reason: str | None = None
+
+
+class RunFailedError(FlowspanError):
+    """Raised by `RunStatus.raise_for_failures`, and by nothing else: a run that failed is an answer, not an error.
+
+    `details` holds `runId`, `failed` and `cancelled`; `status` is the whole answer.
+    """
+
+    default_reason = Reason.COMPONENT_FAILED
+
+    def __init__(self, message: str, status: RunStatus, *, reason: Reason) -> None:
+        items = status.items
+        super().__init__(message, reason=reason, runId=status.run_id, failed=items.failed, cancelled=items.cancelled)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +130,20 @@ class ItemResult:
     @property
     def error(self) -> FlowError | None:
         """Why the item failed or was cancelled; None if it did not."""
+        if self.outcome is Outcome.CANCELLED and not self.payload:
+            return FlowError(FlowErrorCode.CANCELLED, "the run was cancelled")
         if self.outcome in (Outcome.FAILED, Outcome.CANCELLED):
             return msgspec.json.decode(self.payload, type=FlowError)
         return None
+
+    @property
+    def result(self) -> FlowResult:
+        """What the flow yielded, decoded."""
+        if self.outcome is Outcome.SUCCESS:
+            return FlowResult("success", self.value)
+        if self.outcome is Outcome.SKIPPED:
+            return FlowResult("skipped", reason=self.reason)
+        return FlowResult("failed", error=self.error)
 
     @property
     def reason(self) -> str | None:
@@ -159,6 +214,25 @@ class RunStatus:
     @property
     def completed_at(self) -> datetime | None:
         return None if self.completed_at_us is None else datetime_of_us(self.completed_at_us)
+
+    def raise_for_failures(self) -> RunStatus:
+        """This status, if no item failed and the run was not cancelled.
+
+        Raises:
+            RunFailedError: the message names the run and, where results are here, the first failure.
+        """
+        items = self.items
+        if self.status is RunStatusCode.CANCELLED:
+            why = f": {self.cancel_reason}" if self.cancel_reason else ""
+            raise RunFailedError(f"run {self.run_id} was cancelled{why}", self, reason=Reason.CANCELLED)
+        if items.failed == 0 and self.status is not RunStatusCode.FAILED:
+            return self
+        message = f"{items.failed} of {items.total} items of run {self.run_id} failed"
+        for item in self.results or ():
+            if item.outcome is Outcome.FAILED and (error := item.error) is not None:
+                message += f"; item {item.item_index}: {error.code}: {error.message}"
+                break
+        raise RunFailedError(message, self, reason=Reason.COMPONENT_FAILED)
 
 
 def datetime_of_us(us: int) -> datetime:
