@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import selectors
 import subprocess
 import sys
@@ -79,6 +80,13 @@ class PlayedGateway:
         if self._stdin not in self._selector.get_map():
             self._selector.register(self._stdin, selectors.EVENT_WRITE)
         self._turn(time.monotonic())
+
+    def write_without_reading(self, data: bytes, stall_s: float) -> bytes:
+        """Write until the child has taken nothing for `stall_s`; what it did not take."""
+        view = memoryview(data)
+        while view and select.select([], [self._stdin], [], stall_s)[1]:
+            view = view[os.write(self._stdin, view[: 1 << 20]) :]
+        return bytes(view)
 
     def send(self, message: Message) -> None:
         self.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")

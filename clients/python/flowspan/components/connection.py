@@ -37,6 +37,7 @@ from flowspan.jsonrpc import (
     RequestReceived,
     ResponsesReceived,
     Session,
+    SessionEvent,
     WireError,
     printable,
     wire_error,
@@ -97,21 +98,22 @@ class Connection:
         self._flush_scheduled = True
         try:
             for event in self._session.receive(data):
-                if isinstance(event, RequestReceived):
-                    if event.method == "components/execute":
-                        self._execute(event)
-                        if len(self._out) >= EARLY_FLUSH_ANSWERS:
-                            self._flush_now()
+                try:
+                    if isinstance(event, RequestReceived):
+                        if event.method == "components/execute":
+                            self._execute(event)
+                            if len(self._out) >= EARLY_FLUSH_ANSWERS:
+                                self._flush_now()
+                        else:
+                            self._answer(event)
                     else:
-                        self._answer(event)
-                elif isinstance(event, ResponsesReceived):
-                    self.outgoing.take_answers(event.answers)
-                elif isinstance(event, NotificationReceived):
-                    self._take_notification(event)
-                elif isinstance(event, ProtocolViolation):
-                    self._take_violation(event)
-                elif isinstance(event, NoiseReceived):
-                    self._methods.log.warning("ignored %d lines that are no messages: %s", event.lines, event.text)
+                        self._take(event)
+                except Exception:
+                    # A bug here must not swallow the other messages of this read.
+                    self._methods.log.exception("a message could not be handled")
+                    if isinstance(event, RequestReceived) and self._session.is_open_request(event.id):
+                        bug = FlowspanError("a bug in the component server; its log says more", reason=Reason.INTERNAL)
+                        self._out.append(self._session.fail(event.id, bug))
         finally:
             if self._to_threads:
                 self._submit_to_threads()
@@ -243,7 +245,7 @@ class Connection:
         self._finished.append((execution, output, failure))
         if not self._finish_scheduled:
             self._finish_scheduled = True
-            self._call_on_loop(self._take_finished)
+            self.on_loop(self._take_finished)
 
     def _take_finished(self) -> None:
         # Cleared first: what is appended from here on asks for another round.
@@ -257,7 +259,7 @@ class Connection:
     def _finish(self, execution: Execution, output: bytes | None, failure: WireError | None) -> None:
         """The component is done: answer unless that was done before."""
         if execution.calls:
-            for call in execution.calls:
+            for call in list(execution.calls):
                 call.cancel()
         if not execution.answered:
             execution.answered = True
@@ -302,6 +304,16 @@ class Connection:
         return False
 
     # ---------------------------------------------------------------- what else comes
+
+    def _take(self, event: SessionEvent) -> None:
+        if isinstance(event, ResponsesReceived):
+            self.outgoing.take_answers(event.answers)
+        elif isinstance(event, NotificationReceived):
+            self._take_notification(event)
+        elif isinstance(event, ProtocolViolation):
+            self._take_violation(event)
+        elif isinstance(event, NoiseReceived):
+            self._methods.log.warning("ignored %d lines that are no messages: %s", event.lines, event.text)
 
     def _answer(self, event: RequestReceived) -> None:
         try:
@@ -390,7 +402,7 @@ class Connection:
         if threading.get_ident() == self._loop_thread:
             self.outgoing.notify(method, params)
         else:
-            self._call_on_loop(self.outgoing.notify, method, params)
+            self.on_loop(self.outgoing.notify, method, params)
 
     def wait_in_thread(self, execution: Execution, call: Coroutine[Any, Any, _Value]) -> _Value:
         """Run a call of a sync component on the loop while its thread waits.
@@ -424,7 +436,8 @@ class Connection:
         self.adopt(execution, task)
         return await call
 
-    def _call_on_loop(self, function: Callable[..., object], *args: object) -> None:
+    def on_loop(self, function: Callable[..., object], *args: object) -> None:
+        """Call something on the loop's thread soon, from any thread; dropped when the loop is gone."""
         try:
             self._loop.call_soon_threadsafe(function, *args)
         except RuntimeError:

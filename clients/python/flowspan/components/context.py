@@ -330,8 +330,8 @@ class BlockingContext(_ExecutionContext):
                     return
                 yield result
         finally:
-            if not self.cancelled:
-                self._wait(watch.aclose())
+            # Not waited for: the generator may be closed anywhere, also where waiting is impossible.
+            self._connection.on_loop(watch.cancel)
 
     def cancel_run(self, run_id: str, reason: str | None = None) -> None:
         """See `ComponentContext.cancel_run`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import stat
 import threading
 from collections import deque
@@ -21,6 +22,8 @@ MAX_UNWRITTEN_BYTES: Final = 64 * 1024 * 1024
 RESUME_UNWRITTEN_BYTES: Final = 16 * 1024 * 1024
 END_TIMEOUT_S: Final = 2.0
 """How long async components may take to end after they were cancelled."""
+LAST_ANSWERS_S: Final = 1.0
+"""How long executions may go on after the end of stdin where somebody still reads the answers; also for writing the last ones."""
 
 EventLoopKind = Literal["auto", "asyncio", "uvloop"]
 
@@ -73,6 +76,9 @@ class _PipeServer:
         self._unwritten: deque[memoryview] = deque()
         self._unwritten_bytes = 0
         self._reading = False
+        self._input_ended = False
+        self._last_answers: asyncio.TimerHandle | None = None
+        self._all_written: asyncio.Future[None] | None = None
         self._connection = Connection(registry, capacity, loop, self._write, self._end)
         # Only pipes and sockets: the flag of a terminal or a file would be shared with others.
         self._polls_write = _make_non_blocking(self._write_fd)
@@ -86,14 +92,13 @@ class _PipeServer:
         finally:
             stop_watching()
             self._stop_reading()
+            await self._write_the_rest()
             self._connection.close()
-            self._drain_briefly()
-            self._loop.remove_writer(self._write_fd) if self._unwritten and self._polls_write else None
 
     # ---------------------------------------------------------------- reading
 
     def _start_reading(self) -> None:
-        if self._reading or self._ended.done():
+        if self._reading or self._input_ended or self._ended.done():
             return
         self._reading = True
         if self._polls_read:
@@ -117,13 +122,15 @@ class _PipeServer:
         if data:
             self._connection.receive(data)
         else:
-            self._end()
+            self._input_ended = True
+            self._stop_reading()
+            self._on_end_of_input()
 
     def _read_in_thread(self) -> None:
         with contextlib.suppress(RuntimeError):  # The loop was closed while the read was blocked.
             while data := self._read_blocking():
                 self._loop.call_soon_threadsafe(self._connection.receive, data)
-            self._loop.call_soon_threadsafe(self._end_of_file)
+            self._loop.call_soon_threadsafe(self._connection.end_when_idle)
 
     def _read_blocking(self) -> bytes:
         try:
@@ -131,9 +138,13 @@ class _PipeServer:
         except OSError:
             return b""
 
-    def _end_of_file(self) -> None:
-        """A file ends at once: what was read from it is still to be answered."""
-        self._connection.end_when_idle()
+    def _on_end_of_input(self) -> None:
+        """A gateway that died has closed both pipes. One that stops, or a shell's pipeline, still reads what is finished soon."""
+        if _has_reader(self._write_fd):
+            self._connection.end_when_idle()
+            self._last_answers = self._loop.call_later(LAST_ANSWERS_S, self._end)
+        else:
+            self._end()
 
     def _end(self) -> None:
         if not self._ended.done():
@@ -169,12 +180,17 @@ class _PipeServer:
         try:
             self._write_some()
         except OSError:
+            self._unwritten.clear()
             self._loop.remove_writer(self._write_fd)
+            if self._all_written is not None and not self._all_written.done():
+                self._all_written.set_result(None)
             self._end()
             return
         if not self._unwritten:
             if self._polls_write:
                 self._loop.remove_writer(self._write_fd)
+            if self._all_written is not None and not self._all_written.done():
+                self._all_written.set_result(None)
         elif not self._polls_write:
             self._loop.call_soon(self._on_writable)
         if self._unwritten_bytes < RESUME_UNWRITTEN_BYTES and not self._reading:
@@ -193,10 +209,22 @@ class _PipeServer:
                 return
             self._unwritten.popleft()
 
-    def _drain_briefly(self) -> None:
-        """What fits into the pipe now; nobody may be there to read the rest."""
-        with contextlib.suppress(OSError):
-            self._write_some()
+    async def _write_the_rest(self) -> None:
+        """For a moment only: nobody may be there to read it."""
+        if self._last_answers is not None:
+            self._last_answers.cancel()
+        if self._unwritten:
+            self._all_written = self._loop.create_future()
+            await asyncio.wait([self._all_written], timeout=LAST_ANSWERS_S)
+        if self._unwritten and self._polls_write:
+            self._loop.remove_writer(self._write_fd)
+
+
+def _has_reader(fd: int) -> bool:
+    """Whether anybody can still read what is written to a pipe or socket."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return not any(event & (select.POLLERR | select.POLLHUP | select.POLLNVAL) for _, event in poll.poll(0))
 
 
 def _make_non_blocking(fd: int) -> bool:

@@ -58,8 +58,12 @@ class Watches:
         except msgspec.DecodeError:
             return
         watch = self._by_id.get(events.watch_id)
-        if watch is not None:
+        if watch is None:
+            return
+        try:
             watch.take(events)
+        except FlowspanError as error:
+            watch.fail(error)
 
 
 class RunWatch:
@@ -84,6 +88,7 @@ class RunWatch:
         self._watch_id: RequestId | None = None
         self._paused = False
         self._closed = False
+        self._error: FlowspanError | None = None
 
     def __aiter__(self) -> RunWatch:
         return self
@@ -96,6 +101,9 @@ class RunWatch:
 
     async def __anext__(self) -> ItemResult:
         while not self._held:
+            if self._error is not None:
+                await self.aclose()
+                raise self._error
             if self.status is not None or self._closed:
                 await self.aclose()
                 raise StopAsyncIteration
@@ -106,11 +114,22 @@ class RunWatch:
 
     async def aclose(self) -> None:
         """Stop watching; harmless when it is over."""
+        task = self.cancel()
+        if task is not None:
+            await asyncio.gather(task, return_exceptions=True)
+
+    def cancel(self) -> asyncio.Task[RunStatus] | None:
+        """Stop watching without waiting for it; what is left to end, if anything. On the loop's thread."""
         self._closed = True
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        return task
+
+    def fail(self, error: FlowspanError) -> None:
+        """The reader gets what is held, then this error."""
+        self._error = error
+        self._news.set()
 
     def take(self, events: RunEvents) -> None:
         """Results that arrived for this watch."""
