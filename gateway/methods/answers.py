@@ -59,7 +59,8 @@ async def answer_status(
         return encode_status(context.dialect, replace(status, results=None, results_omitted=left_out))
     if not fitting:
         raise LimitExceededError(
-            f"item {results[0].item_index} of run {status.run_id}: its result does not fit a line of {context.max_answer_bytes} bytes",
+            f"item {results[0].item_index} of run {status.run_id}: its result does not fit a line of "
+            f"{context.max_answer_bytes} bytes",
             limit="line",
             max=context.max_answer_bytes,
             actual=len(results[0].payload),

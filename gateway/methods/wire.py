@@ -63,7 +63,9 @@ class SubmitParams(FromExecution, kw_only=True):
     inputs: Annotated[list[msgspec.Raw], msgspec.Meta(description="Array of input values, one per run item")]
     wait: Annotated[bool, msgspec.Meta(description="If true, wait for completion before returning")] = False
     max_concurrency: Annotated[_Positive, msgspec.Meta(description="Maximum concurrent item executions")] | None = None
-    overrides: Annotated[msgspec.Raw, msgspec.Meta(description="Workflow overrides to apply")] = msgspec.field(default_factory=msgspec.Raw)
+    overrides: Annotated[msgspec.Raw, msgspec.Meta(description="Workflow overrides to apply")] = msgspec.field(
+        default_factory=msgspec.Raw
+    )
     variables: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
     flow_label: _Text | None = None
     metadata: dict[str, str] = {}

@@ -128,6 +128,7 @@ class ComponentPeer:
         self._noise = NoiseMeter()
         self._backlog: deque[ComponentCall] = deque()
         self._backlog_timer: asyncio.TimerHandle | None = None
+        self._undelivered: set[int] = set()
         self._early: list[CallResult] = []
         self._namespaces: set[str] = set()
         self._partial_since: float | None = None
@@ -271,7 +272,8 @@ class ComponentPeer:
     def _flush(self, lines: list[bytes], numbers: list[int]) -> None:
         # Opened first: the answer may come as soon as the bytes are out.
         self._session.register(numbers)
-        self._process.write(b"".join(lines) if len(lines) > 1 else lines[0])
+        if not self._process.write(b"".join(lines) if len(lines) > 1 else lines[0]):
+            self._undelivered.update(numbers)
 
     def _keep(self, calls: Sequence[ComponentCall]) -> None:
         self._backlog.extend(calls)
@@ -280,7 +282,7 @@ class ComponentPeer:
 
     def _write_backlog(self) -> None:
         self._backlog_timer = None
-        if self._process.write_buffer_bytes > BACKLOG_BYTES:
+        if self._process.write_buffer_bytes > BACKLOG_BYTES or not self._process.stdin_is_open:
             self._keep(())
             return
         calls = [call for call in self._backlog if call.number in self.calls]
@@ -545,8 +547,8 @@ class ComponentPeer:
 
     def take_unsent(self) -> tuple[list[ComponentCall], list[ComponentCall]]:
         """Calls that the process may have seen, and those it cannot have seen; none is held afterwards."""
-        unsent = [call for call in self._backlog if call.number in self.calls]
-        unseen = {call.number for call in unsent}
+        unseen = self._undelivered.union([call.number for call in self._backlog])
+        unsent = [call for number, call in self.calls.items() if number in unseen]
         sent = [call for number, call in self.calls.items() if number not in unseen]
         self._backlog.clear()
         self.calls.clear()

@@ -67,7 +67,9 @@ async def no_methods(context: RequestContext, method: str, params: bytes) -> byt
 _numbers = itertools.count(1)
 
 
-def template(component: str = "/echo", *, run_id: str = "run-1", step_id: str = "step", namespace: str = "default", depth: int = 0) -> CallTemplate:
+def template(
+    component: str = "/echo", *, run_id: str = "run-1", step_id: str = "step", namespace: str = "default", depth: int = 0
+) -> CallTemplate:
     return CallTemplate(
         namespace=namespace,
         run_id=run_id,

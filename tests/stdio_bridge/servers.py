@@ -10,9 +10,10 @@ from typing import Final
 
 from gateway.stdio_bridge.launch import LaunchSpec
 
-_HEAD: Final = '''
+_HEAD: Final = """
 import json, os, signal, sys, time
-def send(message): os.write(1, json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\\n")
+ME = os.urandom(8).hex()  # process ids are alike in every namespace
+def send(message): os.write(1, json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode() + b"\\n")
 def answer(request, result): send({"id": request["id"], "result": result})
 def fail(request, code, message, data=None): send({"id": request["id"], "error": {"code": code, "message": message, "data": data}})
 def tell(method, params): send({"method": method, "params": params})
@@ -36,7 +37,7 @@ def main():
         elif method == "components/list": listing(message)
         elif method == "components/execute": execute(message, message["params"])
         else: other(message)
-'''
+"""
 
 
 def server(body: str = "", *, name: str = "py", **spec: object) -> LaunchSpec:
