@@ -37,7 +37,7 @@ class WriteBudget:
         self._active: Final[dict[WriteShare, None]] = {}  # oldest first
         self._active_bytes = 0
         self._stalled_bytes = 0
-        self._waiters: Final[deque[tuple[int, asyncio.Future[None]]]] = deque()
+        self._waiters: Final[deque[tuple[int, asyncio.Future[WriteShare]]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -55,13 +55,22 @@ class WriteBudget:
         loop = asyncio.get_running_loop()
         if self._waiters or not self._fits(size):
             self._write_off_stalled(loop.time())
-            if self._waiters or not self._fits(size):
-                await self._wait_turn(size, loop)
-        share = WriteShare(size, loop.time())
-        self._active[share] = None
-        self._active_bytes += size
-        self._wake()
-        return share
+            self._wake(loop)
+        if not self._waiters and self._fits(size):
+            return self._grant(size, loop)
+        turn: asyncio.Future[WriteShare] = loop.create_future()
+        entry = (size, turn)
+        self._waiters.append(entry)
+        self._set_timer(loop)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._waiters.remove(entry)
+                self._wake(loop)
+            else:  # cancelled in the same step in which the share was granted
+                self.give_back(turn.result())
+            raise
 
     def give_back(self, share: WriteShare) -> None:
         """The write is over, well or badly."""
@@ -70,36 +79,25 @@ class WriteBudget:
             return
         del self._active[share]
         self._active_bytes -= share.size
-        self._wake()
+        self._wake(asyncio.get_running_loop())
 
     def _fits(self, size: int) -> bool:
         return not self._active or self._active_bytes + size <= self._max_bytes
 
-    async def _wait_turn(self, size: int, loop: asyncio.AbstractEventLoop) -> None:
-        turn: asyncio.Future[None] = loop.create_future()
-        entry = (size, turn)
-        self._waiters.append(entry)
-        self._set_timer(loop)
-        try:
-            await turn
-        finally:
-            if entry in self._waiters:
-                self._waiters.remove(entry)
-            # Whoever was woken and cancelled at once passes the turn on.
-            if turn.cancelled():
-                self._wake()
+    def _grant(self, size: int, loop: asyncio.AbstractEventLoop) -> WriteShare:
+        share = WriteShare(size, loop.time())
+        self._active[share] = None
+        self._active_bytes += size
+        return share
 
-    def _wake(self) -> None:
-        """Let the first waiter go on if it fits; it wakes the next one when it has taken its share."""
-        while self._waiters:
+    def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Grant shares to those who wait, in turn, as long as they fit."""
+        while self._waiters and self._fits(self._waiters[0][0]):
             size, turn = self._waiters[0]
-            if turn.done():
-                self._waiters.popleft()
-                continue
-            if self._fits(size):
-                self._waiters.popleft()
-                turn.set_result(None)
-            return
+            if turn.cancelled():  # it takes itself out when its task runs
+                return
+            self._waiters.popleft()
+            turn.set_result(self._grant(size, loop))
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         """While somebody waits, one timer looks for writes that have stalled."""
@@ -110,7 +108,7 @@ class WriteBudget:
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         self._write_off_stalled(loop.time())
-        self._wake()
+        self._wake(loop)
         self._set_timer(loop)
 
     def _write_off_stalled(self, now_s: float) -> None:

@@ -30,6 +30,7 @@ from runtime_core.ports import BlobWriter, InputChunk, RunFilter, StoredBlob
 NOW_US = 1_736_937_000_123_456
 FLOW_ID = "sha256:" + "a" * 64
 SEGMENT_EVENTS = 256
+SEGMENT_BYTES = 64 << 10
 BATCH_BYTES = 1 << 20
 
 
@@ -46,12 +47,22 @@ class FakeRun:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def append(self, events: Sequence[Event]) -> None:
-        for start in range(0, len(events), SEGMENT_EVENTS):
-            part = events[start : start + SEGMENT_EVENTS]
-            first = self.last_seq + 1
-            self.last_seq += len(part)
-            self.rows.append((first, self.last_seq, ProtobufSegmentCodec.encode(first, NOW_US, part)))
+        part: list[Event] = []
+        size = 0
+        for event in events:
+            part.append(event)
+            size += len(event.payload) if isinstance(event, ItemCompleted) else 0
+            if len(part) == SEGMENT_EVENTS or size >= SEGMENT_BYTES:
+                self._append_row(part)
+                part, size = [], 0
+        if part:
+            self._append_row(part)
         self.is_over = self.is_over or isinstance(events[-1], RunCompleted)
+
+    def _append_row(self, events: Sequence[Event]) -> None:
+        first = self.last_seq + 1
+        self.last_seq += len(events)
+        self.rows.append((first, self.last_seq, ProtobufSegmentCodec.encode(first, NOW_US, events)))
 
     async def notify(self) -> None:
         async with self.changed:
