@@ -95,7 +95,7 @@ class _Recorder(grpc.ServerInterceptor):
 
         def recorded(data: bytes) -> Any:
             self._gateway.received[method].append(data)
-            return parse(data)
+            return data if parse is None else parse(data)
 
         return handler._replace(request_deserializer=recorded)
 
@@ -158,9 +158,7 @@ class FakeGateway(
             whole.MergeFrom(pb.SubmitRunRequest(options=part.options, inputs=part.inputs))
         return self._do("SubmitRunStream", context, lambda: pb.SubmitRunStreamResponse(run=self._status(self._accept(whole))))
 
-    def SubmitAndWatchRun(
-        self, request: pb.SubmitAndWatchRunRequest, context: Any
-    ) -> Iterator[pb.SubmitAndWatchRunResponse]:
+    def SubmitAndWatchRun(self, request: pb.SubmitAndWatchRunRequest, context: Any) -> Iterator[pb.SubmitAndWatchRunResponse]:
         run = self._do("SubmitAndWatchRun", context, lambda: self._accept(request.run))
         answer = pb.SubmitAndWatchRunResponse(run=self._status(run))
         yield answer
@@ -260,9 +258,7 @@ class FakeGateway(
         for start in range(0, len(data), 1_000_000):
             yield blobs_pb.ReadBlobResponse(chunk=data[start : start + 1_000_000])
 
-    def ListComponents(
-        self, request: components_pb.ListComponentsRequest, context: Any
-    ) -> components_pb.ListComponentsResponse:
+    def ListComponents(self, request: components_pb.ListComponentsRequest, context: Any) -> components_pb.ListComponentsResponse:
         component = components_pb.Component(path="/python/double", plugin="python")
         component.input_schema.json = b'{"type":"number"}'
         plugin = components_pb.Plugin(name="python", type="stdio", health=components_pb.PLUGIN_HEALTH_BACKING_OFF)
