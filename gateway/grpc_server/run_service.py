@@ -111,7 +111,9 @@ class RunService:
             tree_after_seq=tree_after_seq or None,
             task_token=task_token,
         )
-        await self._streams.pump(watch, write, whole_tree=options.whole_tree, holds_slot=task_token is not None)
+        await self._streams.pump(
+            watch, write, after_seq=after_seq, whole_tree=options.whole_tree, holds_slot=task_token is not None
+        )
 
     async def GetRun(self, request: pb.GetRunRequest, call: Call) -> pb.GetRunResponse:
         run_id = parse_run_id(request.run_id)

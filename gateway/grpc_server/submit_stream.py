@@ -19,8 +19,6 @@ from gateway.grpc_server.submissions import Submissions
 from runtime_core.api import RuntimeApi
 from runtime_core.ports import InputChunk
 
-_LENGTH_BYTES: Final = 8
-
 
 class InputStage:
     """The inputs of one streamed submit: staged in chunks, hashed on the way.
@@ -44,8 +42,7 @@ class InputStage:
         """The next inputs, in order. `blobs`: positions within `inputs` that hold a blob id."""
         hashed: list[bytes] = []
         for position, data in enumerate(inputs):
-            hashed.append(len(data).to_bytes(_LENGTH_BYTES, "big"))
-            hashed.append(data)
+            hashed.append(b"%d:%b" % (len(data), data))
             if position in blobs:
                 self._blobs.add(len(self._chunk))
             self._chunk.append(data)
@@ -64,7 +61,7 @@ class InputStage:
         await self._api.stage_inputs(self.stage_id, (chunk,))
 
     async def close(self) -> bytes:
-        """Stage what is left. Returns the SHA-256 over all inputs, each with its length before it (8 bytes, big-endian)."""
+        """Stage what is left. Returns the SHA-256 over all inputs, each with its length in decimal and a colon before it."""
         await self._flush()
         return self._digest.digest()
 

@@ -50,22 +50,24 @@ class WatchStreams:
         if self._open >= self._max_streams:
             raise OverloadedError(f"{self._max_streams} event streams are open; end some, or ask again later", retryAfterMs=1_000)
 
-    async def pump(self, watch: RunWatch, write: Write, *, whole_tree: bool, holds_slot: bool) -> None:
+    async def pump(self, watch: RunWatch, write: Write, *, after_seq: int, whole_tree: bool, holds_slot: bool) -> None:
         """Write everything that `watch` yields, then close it.
 
         While one message is written, events pile up in the log; the next message takes them all. So there is one
         message, and no task and no timer, per batch.
 
         Args:
-            whole_tree: messages name their run.
+            after_seq: the caller's cursor.
+            whole_tree: messages name their run; each run has a cursor of its own, which only the caller knows.
             holds_slot: an execution waits for this run: it takes its slot again ahead of the last message.
 
         Raises:
             FlowspanError: what the watch raised.
-            OverloadedError: the reader took nothing for too long; `details["afterSeq"]` is the cursor to resume from.
+            OverloadedError: the reader took nothing for too long; `details["afterSeq"]` is the cursor to resume from
+                (not in a tree).
         """
         self._open += 1
-        sent_seq = 0
+        sent_seq = after_seq
         try:
             while (batch := await watch.next_batch()) is not None:
                 if holds_slot and batch.is_last:
@@ -73,7 +75,8 @@ class WatchStreams:
                 tail = through_seq_field(batch.through_seq)
                 if whole_tree:
                     tail += run_id_field(batch.run_id)
-                await self.write(write, b"".join((*batch.rows, tail)), afterSeq=sent_seq)
+                resume = {} if whole_tree else {"afterSeq": sent_seq}
+                await self.write(write, b"".join((*batch.rows, tail)), **resume)
                 sent_seq = batch.through_seq
         finally:
             self._open -= 1

@@ -187,12 +187,12 @@ async def test_streams_beyond_the_bound_are_told_to_come_back() -> None:
 async def test_a_reader_that_takes_nothing_for_long_is_let_go_with_its_cursor(runtime: FakeRuntime) -> None:
     long_run(runtime, 10, 10)
     streams = WatchStreams(WriteBudget(), write_timeout_s=0.01)
-    watch = await runtime.watch_run(RUN_ID)
+    watch = await runtime.watch_run(RUN_ID, after_seq=3)
 
     async def write(_message: bytes) -> None:
         await asyncio.Event().wait()
 
     with pytest.raises(OverloadedError) as caught:
-        await streams.pump(watch, write, whole_tree=False, holds_slot=False)
-    assert caught.value.details["afterSeq"] == 0
+        await streams.pump(watch, write, after_seq=3, whole_tree=False, holds_slot=False)
+    assert caught.value.details == {"afterSeq": 3, "retryAfterMs": 0}
     assert (watch.closed, streams.open_streams) == (1, 0)

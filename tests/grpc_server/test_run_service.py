@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from hashlib import sha256
 
 import grpc
 import pytest
@@ -400,6 +401,7 @@ async def test_the_hash_of_a_stream_does_not_depend_on_how_it_was_cut(runs, runt
     await call.write(_stream_message(b"1", b"23", b"1", b"23", b"4", b"5", b"6", flow_id=FLOW_ID))
     await call.done_writing()
     await call
+    assert runtime.commands[0].staged_sha256 == sha256(b"2:121:31:12:231:41:51:6").digest()
     hashes = [command.staged_sha256 for command in runtime.commands]
     assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
 
