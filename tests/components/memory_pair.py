@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +24,17 @@ class MemoryPair:
         self.ended = False
         self._news = asyncio.Event()
         self._last_id = 0
-        loop = asyncio.get_running_loop()
-        self.connection = Connection(server.registry, server.capacity, loop, self._take_bytes, self._end)
+        self._thread = threading.get_ident()
+        self._loop = asyncio.get_running_loop()
+        self.connection = Connection(server.registry, server.capacity, self._loop, self._write, self._end)
         self.request("initialize", {"runtimeProtocolVersion": 1})
         self.inbox.clear()
+
+    def _write(self, data: bytes) -> None:
+        if threading.get_ident() == self._thread:
+            self._take_bytes(data)
+        else:
+            self._loop.call_soon_threadsafe(self._take_bytes, data)
 
     def _take_bytes(self, data: bytes) -> None:
         self.written.append(data)

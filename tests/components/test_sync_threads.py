@@ -44,3 +44,26 @@ def test_sys_exit_in_a_component_fails_its_item_only(spawn: Spawn) -> None:
     assert error["code"] == -32004
     assert error["data"]["type"] == "SystemExit"
     assert gateway.output("/leaf", 4) == 8
+
+
+def test_every_execution_is_answered_once_however_it_ends(spawn: Spawn, loop: str) -> None:
+    """Threads finish executions while the loop cancels them and their time runs out."""
+    source = """
+@server.component
+def quick(input):
+    if input % 3 == 0: time.sleep(0.002)
+    return input
+"""
+    gateway = spawn(source, loop=loop, capacity=64).initialize()
+    ids = []
+    for n in range(1500):
+        ids.append(gateway.execute("/quick", n, timeoutMs=2 if n % 5 == 0 else 10_000))
+        if n % 50 == 49:
+            gateway.request("$/cancel", {"ids": ids[-40:-20]})
+            gateway.send({"method": "$/cancelRequest", "params": {"id": ids[-5]}})
+    answers = [gateway.answer_to(request_id) for request_id in ids]
+    for n, answer in enumerate(answers):
+        assert answer["result"]["output"] == n if "result" in answer else answer["error"]["code"] in (-32800, -32006)
+    gateway.call("ping")
+    assert not [message for message in gateway.inbox if message.get("id") in set(ids)]
+    assert sum("error" in answer for answer in answers) > 0

@@ -1,8 +1,9 @@
 """One conversation with a gateway: bytes in, executions, bytes out. Knows no descriptors; `stdio_loop` feeds it.
 
 One read is decoded as a whole and answered with few writes: inline components run as their requests are met, the others
-answer in whatever batches they complete in. Everything here happens on the loop's thread, except `_run_sync`,
-`wait_in_thread` and `tell`.
+answer in whatever batches they complete in. Everything here happens on the loop's thread, except what pool threads call:
+`_run_sync`, `_flush_finished`, `wait_in_thread` and `tell`. Only one thread answers an execution: whoever sets `answered`,
+under the lock if a pool thread could be the other one.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Connection:
     """The server's end of a pipe pair.
 
     Args:
-        write: takes bytes for the gateway; never blocks.
+        write: takes bytes for the gateway, whole lines; never blocks; called on any thread.
         on_shutdown: called once the gateway has asked to end and nothing is being executed.
     """
 
@@ -76,7 +77,7 @@ class Connection:
         self._on_shutdown = on_shutdown
         self._session = Session(limits=CLIENT_LIMITS, trusted_payloads=True)
         self._methods = ServerMethods(registry, capacity)
-        self._pool = SyncPool(loop, capacity, self._run_sync)
+        self._pool = SyncPool(loop, capacity, self._run_sync, self._flush_finished)
         self.outgoing = Outgoing(self._session, loop, self._send)
         self.watches = Watches()
         self._executions: dict[RequestId, Execution] = {}
@@ -84,7 +85,7 @@ class Connection:
         self._out: list[bytes] = []
         self._flush_scheduled = False
         self._finished: deque[tuple[Execution, bytes | None, WireError | None]] = deque()
-        self._finish_scheduled = False
+        self._answer_lock = threading.Lock()
         self._deadlines = Deadlines()
         self._sweep: asyncio.TimerHandle | None = None
         self._ending = False
@@ -126,7 +127,8 @@ class Connection:
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
-        self._session.close()
+        with self._answer_lock:
+            self._session.close()
         self.outgoing.close()
         for execution in list(self._executions.values()):
             self._stop(execution, Stop.DISCONNECTED)
@@ -241,43 +243,49 @@ class Connection:
 
     def _run_sync(self, execution: Execution) -> None:
         """On a pool thread."""
-        output, failure = self._call(execution)
-        self._finished.append((execution, output, failure))
-        if not self._finish_scheduled:
-            self._finish_scheduled = True
-            self.on_loop(self._take_finished)
+        self._finished.append((execution, *self._call(execution)))
 
-    def _take_finished(self) -> None:
-        # Cleared first: what is appended from here on asks for another round.
-        self._finish_scheduled = False
+    def _flush_finished(self) -> None:
+        """On any thread: answer what pool threads have finished."""
         finished = self._finished
-        while finished:
-            self._finish(*finished.popleft())
-        if not self._flush_scheduled:
-            self._flush_now()
+        if not finished:
+            return
+        lines: list[bytes] = []
+        with self._answer_lock:
+            while finished:
+                line = self._answer_line(*finished.popleft())
+                if line:
+                    lines.append(line)
+            if lines:
+                self._write(b"".join(lines))
+        if self._ending:
+            self.on_loop(self.end_when_idle)
 
     def _finish(self, execution: Execution, output: bytes | None, failure: WireError | None) -> None:
-        """The component is done: answer unless that was done before."""
+        """An async or inline component is done."""
+        self._send(self._answer_line(execution, output, failure))
+        if self._ending:
+            self.end_when_idle()
+
+    def _answer_line(self, execution: Execution, output: bytes | None, failure: WireError | None) -> bytes:
+        """The answer of a component that is done; nothing if it was answered before."""
         if execution.calls:
-            for call in list(execution.calls):
-                call.cancel()
-        if not execution.answered:
-            execution.answered = True
-            if failure is not None:
-                self._send(self._session.fail(execution.request_id, _CANCELLED if execution.stop else failure))
-            else:
-                assert output is not None
-                self._send(self._session.respond(execution.request_id, b'{"output":' + output + b"}"))
-        if self._executions.get(execution.request_id) is execution:
-            del self._executions[execution.request_id]
-            if self._ending:
-                self.end_when_idle()
+            self.on_loop(_cancel_all, list(execution.calls))
+        self._executions.pop(execution.request_id, None)
+        if execution.answered:
+            return b""
+        execution.answered = True
+        if failure is not None:
+            return self._session.fail(execution.request_id, _CANCELLED if execution.stop else failure)
+        assert output is not None
+        return self._session.respond(execution.request_id, b'{"output":' + output + b"}")
 
     def _refuse(self, execution: Execution, error: WireError) -> None:
         """Answer before the component is done, or instead of beginning it."""
-        if not execution.answered:
-            execution.answered = True
-            self._send(self._session.fail(execution.request_id, error))
+        with self._answer_lock:
+            if not execution.answered:
+                execution.answered = True
+                self._send(self._session.fail(execution.request_id, error))
 
     def _stop(self, execution: Execution, stop: Stop) -> bool:
         """End an execution early. True if its component never begins."""
@@ -369,7 +377,7 @@ class Connection:
     def _on_sweep(self) -> None:
         self._sweep = None
         now_s = self.monotonic()
-        expired, begun = self._deadlines.sweep(self._executions.values(), now_s)
+        expired, begun = self._deadlines.sweep(list(self._executions.values()), now_s)
         for execution in expired:
             self._refuse(execution, _TIMED_OUT)
             self._stop(execution, Stop.TIMED_OUT)
@@ -443,6 +451,11 @@ class Connection:
         except RuntimeError:
             # The loop is closed: the process is about to end and nobody reads answers.
             return
+
+
+def _cancel_all(calls: list[asyncio.Task[Any]]) -> None:
+    for call in calls:
+        call.cancel()
 
 
 class _CancelParams(msgspec.Struct):

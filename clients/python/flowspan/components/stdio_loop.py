@@ -75,6 +75,9 @@ class _PipeServer:
         self._ended: asyncio.Future[None] = loop.create_future()
         self._unwritten: deque[memoryview] = deque()
         self._unwritten_bytes = 0
+        # Pool threads write their answers themselves.
+        self._write_lock = threading.Lock()
+        self._loop_thread = threading.get_ident()
         self._reading = False
         self._input_ended = False
         self._last_answers: asyncio.TimerHandle | None = None
@@ -111,6 +114,10 @@ class _PipeServer:
         if self._reading and self._polls_read:
             self._loop.remove_reader(self._read_fd)
         self._reading = False
+
+    def _pause_reading(self) -> None:
+        if self._unwritten_bytes > MAX_UNWRITTEN_BYTES:
+            self._stop_reading()
 
     def _on_readable(self) -> None:
         try:
@@ -153,32 +160,42 @@ class _PipeServer:
     # ---------------------------------------------------------------- writing
 
     def _write(self, data: bytes) -> None:
-        if self._unwritten:
-            self._keep(memoryview(data))
-            return
-        try:
-            written = os.write(self._write_fd, data)
-        except BlockingIOError:
+        """Now if the pipe takes it, else when it does. On any thread."""
+        with self._write_lock:
             written = 0
-        except OSError:
-            self._end()
-            return
-        if written < len(data):
-            self._keep(memoryview(data)[written:])
-            if self._polls_write:
-                self._loop.add_writer(self._write_fd, self._on_writable)
-            else:
-                self._loop.call_soon(self._on_writable)
+            if not self._unwritten:
+                try:
+                    written = os.write(self._write_fd, data)
+                except BlockingIOError:
+                    written = 0
+                except OSError:
+                    self._on_loop(self._end)
+                    return
+                if written == len(data):
+                    return
+                self._on_loop(self._write_later)
+            self._unwritten.append(memoryview(data)[written:])
+            self._unwritten_bytes += len(data) - written
+            if self._unwritten_bytes > MAX_UNWRITTEN_BYTES and self._polls_read:
+                self._on_loop(self._pause_reading)
 
-    def _keep(self, data: memoryview) -> None:
-        self._unwritten.append(data)
-        self._unwritten_bytes += len(data)
-        if self._unwritten_bytes > MAX_UNWRITTEN_BYTES and self._polls_read:
-            self._stop_reading()
+    def _on_loop(self, function: Callable[[], None]) -> None:
+        if threading.get_ident() == self._loop_thread:
+            self._loop.call_soon(function)
+        else:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody is there to read.
+                self._loop.call_soon_threadsafe(function)
+
+    def _write_later(self) -> None:
+        if self._polls_write:
+            self._loop.add_writer(self._write_fd, self._on_writable)
+        else:
+            self._loop.call_soon(self._on_writable)
 
     def _on_writable(self) -> None:
         try:
-            self._write_some()
+            with self._write_lock:
+                self._write_some()
         except OSError:
             self._unwritten.clear()
             self._loop.remove_writer(self._write_fd)

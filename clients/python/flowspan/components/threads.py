@@ -3,6 +3,9 @@
 There is one queue; a thread takes one call at a time from it, so that no call waits behind another that blocks. One thread
 works until it is seen to block: small pure functions are executed back to back without contention for the interpreter, and
 components that block get as many threads as there are calls within a few milliseconds.
+
+Answers are flushed by the thread that made them: when the queue is empty, when enough have piled up, and ahead of a wait.
+What a thread leaves unflushed because it went on to a call that blocks, the loop's timer flushes.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from flowspan.components.executions import Execution
 
 RAMP_INTERVAL_S: Final = 0.001
 """How long queued calls wait before more threads are put to work; their number doubles with each interval."""
+FLUSH_ANSWERS: Final = 32
+"""The gateway works on so many answers while the next ones are made."""
 BUSY_SHARE: Final = 0.6
 """From this share of one processor on, a process whose threads take calls is busy; more threads would only contend."""
 IDLE_S: Final = 10.0
@@ -29,13 +34,21 @@ class SyncPool:
     """Runs executions on at most `capacity` threads, those that wait for the gateway not counted.
 
     Args:
-        run: executes one call; called on a pool thread, must not raise.
+        run: executes one call and keeps its answer; called on a pool thread, must not raise.
+        flush: sends the answers that were kept; called on any thread, must not raise.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, capacity: int, run: Callable[[Execution], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        capacity: int,
+        run: Callable[[Execution], None],
+        flush: Callable[[], None],
+    ) -> None:
         self._loop = loop
         self._capacity = capacity
         self._run = run
+        self._flush = flush
         self._lock = threading.Lock()
         self._work_came = threading.Condition(self._lock)
         self._queue: deque[Execution] = deque()
@@ -73,6 +86,7 @@ class SyncPool:
     @contextmanager
     def parked(self) -> Iterator[None]:
         """On a pool thread, around a wait: another thread may take its place."""
+        self._flush()
         with self._lock:
             self._parked += 1
             if self._queue:
@@ -100,6 +114,8 @@ class SyncPool:
 
     def _on_ramp(self) -> None:
         self._ramp = None
+        # Even if the queue is empty by now: a thread may have gone on to a call that blocks.
+        self._flush()
         with self._lock:
             waiting = len(self._queue)
             if waiting == 0 or self._closed:
@@ -129,17 +145,31 @@ class SyncPool:
             threading.Thread(target=self._work, name=f"component-{self._names}", daemon=True).start()
 
     def _work(self) -> None:
-        queue_lock, run = self._lock, self._run
+        unflushed = 0
         while True:
-            with queue_lock:
-                while not self._queue:
-                    if self._closed or not self._wait_for_work():
-                        self._threads -= 1
-                        return
-                execution = self._queue.popleft()
-                self._taken += 1
-                execution.began_s = time.monotonic()
-            run(execution)
+            if unflushed and (unflushed >= FLUSH_ANSWERS or not self._queue):
+                self._flush()
+                unflushed = 0
+            execution = self._next_call(wait=not unflushed)
+            if execution is not None:
+                self._run(execution)
+                unflushed += 1
+            elif not unflushed:
+                return
+
+    def _next_call(self, wait: bool) -> Execution | None:
+        """None if there is none; with `wait` the thread is then counted off and has to end."""
+        with self._lock:
+            while not self._queue:
+                if not wait:
+                    return None
+                if self._closed or not self._wait_for_work():
+                    self._threads -= 1
+                    return None
+            execution = self._queue.popleft()
+            self._taken += 1
+            execution.began_s = time.monotonic()
+            return execution
 
     def _wait_for_work(self) -> bool:
         """False if none came. With the lock held, which is released meanwhile."""
