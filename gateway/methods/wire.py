@@ -6,6 +6,7 @@ bytes. The models are also what the OpenRPC document is made of (`gateway.method
 
 from __future__ import annotations
 
+import re
 from math import isfinite
 from typing import Annotated, Any, Final, TypeVar
 
@@ -25,6 +26,9 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def _json_null() -> msgspec.Raw:
@@ -53,7 +57,14 @@ class FromExecution(msgspec.Struct, rename="camel", kw_only=True):
         seen = self.observability
         if seen is None:
             return RequestOrigin(self.task_token)
-        return RequestOrigin(self.task_token, seen.span_id, seen.run_id, seen.step_id, seen.traceparent)
+        return RequestOrigin(self.task_token, seen.span_id, seen.run_id, seen.step_id, seen.traceparent or _traceparent(seen))
+
+
+def _traceparent(seen: Observability) -> str | None:
+    """W3C trace context of a server that says `trace_id` and `span_id` only. Ids that are no such ids are ignored."""
+    if not _TRACE_ID.fullmatch(seen.trace_id or "") or not _SPAN_ID.fullmatch(seen.span_id or ""):
+        return None
+    return f"00-{seen.trace_id}-{seen.span_id}-01"
 
 
 class SubmitParams(FromExecution, kw_only=True):
@@ -159,6 +170,7 @@ _ORDERS: Final = {
     b'"RESULT_ORDER_BY_INDEX"': b'"byIndex"',
     b'"RESULT_ORDER_BY_COMPLETION"': b'"byCompletion"',
 }
+_FRACTIONAL: Final = re.compile(rb"[0-9]{1,30}(\.[0-9]{1,30})?([eE]\+?[0-9]{1,2})?")
 _DECODERS: Final[dict[type[FromExecution], msgspec.json.Decoder[Any]]] = {}
 
 
@@ -197,6 +209,8 @@ def _normal(params: bytes) -> bytes:
             value = _observability(value)
         elif camel == "resultOrder":
             value = _ORDERS.get(value, value)
+        elif camel == "maxConcurrency":
+            value = _without_zero_fraction(value)
         members[camel] = value
     return b"{" + b",".join([b"%b:%b" % (msgspec.json.encode(name), value) for name, value in members.items()]) + b"}"
 
@@ -207,6 +221,13 @@ def _observability(value: bytes) -> bytes:
     except msgspec.ValidationError:
         return b"{}"
     return msgspec.json.encode({_camel(name): text for name, text in seen.items() if isinstance(text, str)})
+
+
+def _without_zero_fraction(value: bytes) -> bytes:
+    """A whole number as an integer: the contract says `number`, and some encoders write `10.0`. Anything else as it is."""
+    if not _FRACTIONAL.fullmatch(value) or not (number := float(value)).is_integer():
+        return value
+    return b"%d" % int(number)
 
 
 def _camel(name: str) -> str:

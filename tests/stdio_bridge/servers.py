@@ -15,7 +15,8 @@ import json, os, signal, sys, time
 ME = os.urandom(8).hex()  # process ids are alike in every namespace
 def send(message): os.write(1, json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode() + b"\\n")
 def answer(request, result): send({"id": request["id"], "result": result})
-def fail(request, code, message, data=None): send({"id": request["id"], "error": {"code": code, "message": message, "data": data}})
+def fail(request, code, message, data=None):
+    send({"id": request["id"], "error": {"code": code, "message": message, "data": data}})
 def tell(method, params): send({"method": method, "params": params})
 def ask(id, method, params): send({"id": id, "method": method, "params": params})
 CAPABILITIES, COMPONENTS, VERSION, SNAKE = {}, ["/echo", "/double", "/crash", "/sleep"], 1, False

@@ -81,18 +81,27 @@ async def test_a_request_says_who_asks_for_what_and_in_which_attempt() -> None:
 
 
 async def test_a_server_that_keeps_time_outs_is_told_the_bound_and_others_are_not() -> None:
-    told = "CAPABILITIES = {'timeouts': True, 'capacity': 3}\ndef execute(request, params): answer(request, {'output': params['timeoutMs']})"
+    told = """
+CAPABILITIES = {'timeouts': True, 'capacity': 3}
+def execute(request, params): answer(request, {'output': params['timeoutMs']})
+"""
     async with Bridge(StdioPlugin(server(told))) as bridge:
         await bridge.up()
         assert bridge.server.free_slots() == 3
         assert await bridge.execute(calls(1)) == [b"600000"]
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="a program of this machine, not of the project")
-async def test_a_server_whose_components_have_no_slash_is_called_by_its_own_names() -> None:
-    node = shutil.which("node")
-    assert node is not None
-    async with Bridge(StdioPlugin(LaunchSpec("node", node, ("-e", NODE_ECHO)))) as bridge:
+SLASHLESS = [
+    server(
+        "COMPONENTS = ['echo']\ndef execute(request, params): answer(request, {'output': [params['component'], params['input']]})"
+    ),
+    *[LaunchSpec("node", program, ("-e", NODE_ECHO)) for program in [shutil.which("node")] if program is not None],
+]
+
+
+@pytest.mark.parametrize("spec", SLASHLESS, ids=lambda spec: str(spec.name))
+async def test_a_server_whose_components_have_no_slash_is_called_by_its_own_names(spec: LaunchSpec) -> None:
+    async with Bridge(StdioPlugin(spec)) as bridge:
         await bridge.up()
         assert await bridge.execute(calls(1, data=b"7")) == [b'["echo",7]']
 
@@ -463,7 +472,11 @@ async def test_a_replaced_process_that_does_not_finish_is_ended_and_reports_what
 
 
 async def test_a_stopped_process_hangs_and_is_replaced() -> None:
-    body = "def execute(request, params):\n    if params['input'] == 1: os.kill(os.getpid(), signal.SIGSTOP)\n    answer(request, {'output': 1})"
+    body = """
+def execute(request, params):
+    if params['input'] == 1: os.kill(os.getpid(), signal.SIGSTOP)
+    answer(request, {'output': 1})
+"""
     assert signal.SIGSTOP
     async with Bridge(StdioPlugin(server(body))) as bridge:
         await bridge.up()
@@ -503,7 +516,12 @@ async def test_a_parked_call_gives_its_slot_back_and_takes_one_again() -> None:
 
 
 async def test_suspects_run_alone_and_nothing_else_is_taken_until_they_have_ended_or_all_wait() -> None:
-    body = "held = []\ndef execute(request, params):\n  held.append(request)\n  if params['input'] == 1: [answer(one, {'output': 1}) for one in held]"
+    body = """
+held = []
+def execute(request, params):
+  held.append(request)
+  if params['input'] == 1: [answer(one, {'output': 1}) for one in held]
+"""
     async with Bridge(StdioPlugin(server(body))) as bridge:
         await bridge.up()
         assert bridge.server.can_start_alone()
@@ -531,7 +549,11 @@ async def test_a_crash_of_many_is_not_held_against_the_server_and_does_not_open_
 
 
 async def test_a_server_that_is_not_re_entrant_gets_nested_work_in_a_second_process() -> None:
-    body = "CAPABILITIES = {'capacity': 1, 'reentrant': False}\ndef execute(request, params):\n  if params['input'] == 2: answer(request, {'output': 2})"
+    body = """
+CAPABILITIES = {'capacity': 1, 'reentrant': False}
+def execute(request, params):
+  if params['input'] == 2: answer(request, {'output': 2})
+"""
     async with Bridge(StdioPlugin(server(body))) as bridge:
         await bridge.up()
         (outer,) = calls(1)

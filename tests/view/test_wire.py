@@ -28,8 +28,16 @@ CONTRACT_EXAMPLE = {
     "createdAt": "2025-01-15T10:30:00.000Z",
     "completedAt": "2025-01-15T10:30:05.000Z",
     "results": [
-        {"itemIndex": 0, "result": {"outcome": "success", "value": {"processed": True}}, "completedAt": "2025-01-15T10:30:03.000Z"},
-        {"itemIndex": 1, "result": {"outcome": "success", "value": {"analyzed": True}}, "completedAt": "2025-01-15T10:30:05.000Z"},
+        {
+            "itemIndex": 0,
+            "result": {"outcome": "success", "value": {"processed": True}},
+            "completedAt": "2025-01-15T10:30:03.000Z",
+        },
+        {
+            "itemIndex": 1,
+            "result": {"outcome": "success", "value": {"analyzed": True}},
+            "completedAt": "2025-01-15T10:30:05.000Z",
+        },
     ],
 }
 
@@ -71,8 +79,18 @@ def test_the_contracts_example_is_read() -> None:
         (Outcome.SUCCESS, b"sha256:ab", True, b'{"outcome":"success","blobId":"sha256:ab"}'),
         (Outcome.SKIPPED, b"{}", False, b'{"outcome":"skipped"}'),
         (Outcome.SKIPPED, b'{"reason":"no"}', False, b'{"outcome":"skipped","reason":"no"}'),
-        (Outcome.FAILED, b'{"code":"TIMEOUT","message":"m"}', False, b'{"outcome":"failed","error":{"code":"TIMEOUT","message":"m"}}'),
-        (Outcome.CANCELLED, b'{"code":"CANCELLED","message":"m"}', False, b'{"outcome":"failed","error":{"code":"CANCELLED","message":"m"}}'),
+        (
+            Outcome.FAILED,
+            b'{"code":"TIMEOUT","message":"m"}',
+            False,
+            b'{"outcome":"failed","error":{"code":"TIMEOUT","message":"m"}}',
+        ),
+        (
+            Outcome.CANCELLED,
+            b'{"code":"CANCELLED","message":"m"}',
+            False,
+            b'{"outcome":"failed","error":{"code":"CANCELLED","message":"m"}}',
+        ),
         (Outcome.CANCELLED, b"sha256:ab", True, b'{"outcome":"failed","blobId":"sha256:ab"}'),
     ],
 )
@@ -114,7 +132,9 @@ def test_what_is_no_status_is_refused_with_a_reason(data: bytes) -> None:
 
 @given(
     st.integers(0, 10**9),
-    st.sampled_from([(Outcome.SUCCESS, b'[1,{"a":1e400}]'), (Outcome.SKIPPED, b"{}"), (Outcome.FAILED, b'{"code":"TIMEOUT","message":"x"}')]),
+    st.sampled_from(
+        [(Outcome.SUCCESS, b'[1,{"a":1e400}]'), (Outcome.SKIPPED, b"{}"), (Outcome.FAILED, b'{"code":"TIMEOUT","message":"x"}')]
+    ),
     st.integers(0, 4_000_000_000_000_000),
     st.none() | st.text(max_size=5),
 )
