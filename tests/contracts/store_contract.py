@@ -429,6 +429,14 @@ class StoreContract:
         with pytest.raises(PreconditionError):
             await opened.store.create_run(new_run("b", chunks=[], stage_id="s"))
 
+    async def test_a_refused_submit_leaves_its_stage_as_it_was(self, opened: Opened) -> None:
+        await create(opened.store, new_run("a"))
+        await opened.store.stage_inputs("s", [InputChunk(0, [b"staged"])])
+        with pytest.raises(StorageError):
+            await opened.store.create_run(new_run("a", chunks=[], stage_id="s"))
+        key = await create(opened.store, new_run("b", chunks=[], stage_id="s"))
+        assert (await opened.store.read_inputs(key, 0)).inputs == [b"staged"]
+
     async def test_a_discarded_stage_is_gone(self, opened: Opened) -> None:
         await opened.store.stage_inputs("s", [InputChunk(0, [b"0"])])
         await opened.store.discard_stage("s")

@@ -79,6 +79,25 @@ async def test_a_submit_that_finds_no_room_leaves_the_rows_beside_it_alone(
     await opened.store.close()
 
 
+async def test_a_commit_that_fails_with_its_transaction_left_open_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite ends a transaction by itself when the disk is full, but not when it is locked out in the middle."""
+    monkeypatch.setattr(writer, "RETRY_S", 0.02)
+    with FaultyDisk() as disk:
+        opened = await open_store(tmp_path)
+        key = await create(opened.store, new_run("a"))
+        disk.write_error = apsw.BusyError
+        made = opened.append(key, 3)
+        with pytest.raises(OverloadedError):
+            await opened.store.create_run(new_run("b"))
+        disk.write_error = None
+        await opened.health.settled(1)
+        assert (opened.health.committed, opened.health.failures) == ([made], [])
+        await create(opened.store, new_run("b"))
+        await opened.store.close()
+
+
 async def test_rows_that_never_find_room_are_not_acknowledged_by_closing(tmp_path: Path) -> None:
     with FaultyDisk() as disk:
         opened = await open_store(tmp_path)
@@ -141,8 +160,8 @@ async def test_a_foreign_lock_refuses_calls_and_keeps_rows(tmp_path: Path, monke
 
 async def test_the_write_ahead_log_stays_bounded_beside_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits are made small so that the figures of a long day pass in a second."""
-    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.FORCED_PAGES", 256)
-    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.BLOCKING_PAGES", 512)
+    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.FORCED_BYTES", 1 << 20)
+    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.BLOCKING_BYTES", 2 << 20)
     opened = await open_store(tmp_path)
     key = await create(opened.store, new_run("a"))
     is_over = asyncio.Event()
@@ -163,7 +182,7 @@ async def test_the_write_ahead_log_stays_bounded_beside_readers(tmp_path: Path, 
     is_over.set()
     await asyncio.gather(*readers)
     await opened.store.close()
-    assert largest < 8 * 1024 * 1024, "24 MiB were written; 512 pages are 2 MiB"
+    assert largest < 8 * 1024 * 1024, "24 MiB were written; the limits are 1 and 2 MiB"
 
 
 async def test_an_idle_store_carries_its_log_over_and_gives_the_space_back(
@@ -184,7 +203,7 @@ async def test_an_idle_store_carries_its_log_over_and_gives_the_space_back(
 
 async def test_a_power_cut_loses_nothing_that_was_acknowledged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of the disk as a cut at any moment may leave it: all acknowledged rows are there, and the log has no gap."""
-    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.FORCED_PAGES", 64)
+    monkeypatch.setattr("runtime_core.stores.sqlite.checkpoints.FORCED_BYTES", 1 << 18)
     with FaultyDisk(is_recording=True) as disk:
         opened = await open_store(tmp_path / "original")
         key = await create(opened.store, new_run("a"))

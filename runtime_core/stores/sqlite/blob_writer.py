@@ -15,7 +15,7 @@ from runtime_core.stores.sqlite.faults import translate
 
 T = TypeVar("T")
 StoreContent = Callable[[str, str, str, NewContent, Path | None], Awaitable[None]]
-"""Commits the row: namespace, blob id, blob type, content, its file."""
+"""Queues the row's commit (namespace, blob id, blob type, content, its file) or raises; what it returns waits for it."""
 
 
 class SqliteBlobWriter:
@@ -30,6 +30,7 @@ class SqliteBlobWriter:
         self._store_content = store_content
         self._staged: StagedFile | None = None
         self._working: asyncio.Future[Any] | None = None
+        self._published: Path | None = None
         self._is_over = False
 
     async def write(self, chunk: bytes) -> None:
@@ -55,8 +56,9 @@ class SqliteBlobWriter:
         """
         content = await self._in_thread(self._publish)
         self._is_over = True
-        path = None if content.file_name is None else self._files.path(content.file_name)
-        await self._store_content(namespace, blob_id, blob_type, content, path)
+        committed = self._store_content(namespace, blob_id, blob_type, content, self._published)
+        self._published = None  # from here on the store's writer looks after the file
+        await committed
 
     async def abort(self) -> None:
         """Drop what was written. Harmless if repeated, or after `commit`."""
@@ -64,7 +66,13 @@ class SqliteBlobWriter:
         if self._working is not None:
             await asyncio.wait([self._working])
         if self._staged is not None:
-            await asyncio.get_running_loop().run_in_executor(self._pool, self._staged.discard)
+            await asyncio.get_running_loop().run_in_executor(self._pool, self._discard, self._staged)
+
+    def _discard(self, staged: StagedFile) -> None:
+        staged.discard()
+        if self._published is not None:  # the commit was cancelled between the file and its row
+            self._published.unlink(missing_ok=True)
+            self._published = None
 
     def _open(self) -> StagedFile:
         if self._staged is None:
@@ -76,7 +84,9 @@ class SqliteBlobWriter:
         try:
             if staged.size <= INLINE_BYTES:
                 return inline_content(staged.read())
-            return NewContent(staged.digest(), staged.size, file_name=self._files.publish(staged))
+            file_name = self._files.publish(staged)
+            self._published = self._files.path(file_name)
+            return NewContent(staged.digest(), staged.size, file_name=file_name)
         finally:
             staged.discard()
 

@@ -12,12 +12,12 @@ _log = logging.getLogger(__name__)
 
 IDLE_S: Final = 0.05
 """The writer rests this long before a checkpoint counts as free of charge."""
-IDLE_PAGES: Final = 1_000
-"""4 MiB of log: below, a checkpoint's own synchronisation would cost more than it saves."""
-FORCED_PAGES: Final = 16_384
-"""64 MiB: beyond, a checkpoint is made even under load; at 1,000 pages it would cost 6 to 10 ms in every hundredth commit."""
-BLOCKING_PAGES: Final = 32_768
-"""128 MiB: beyond, the writer waits (briefly) for readers to let go, so that the log can start again from its beginning."""
+IDLE_BYTES: Final = 4 * 1024 * 1024
+"""Below, a checkpoint's own synchronisation would cost more than it saves."""
+FORCED_BYTES: Final = 64 * 1024 * 1024
+"""Beyond, a checkpoint is made even under load; at 4 MiB it would cost 6 to 10 ms in every hundredth commit."""
+BLOCKING_BYTES: Final = 2 * FORCED_BYTES
+"""Beyond, the writer waits (briefly) for readers to let go, so that the log can start again from its beginning."""
 BLOCKING_WAIT_MS: Final = 200
 TRUNCATE_BYTES: Final = 16 * 1024 * 1024
 """An idle store gives the disk back what the log's file has above this."""
@@ -31,17 +31,21 @@ class CheckpointPolicy:
         self._db = db
         self._wal_path = wal_path
         self._busy_timeout_ms = busy_timeout_ms
+        page_bytes: int = db.execute("PRAGMA page_size").get
+        self._idle_pages = IDLE_BYTES // page_bytes
+        self._forced_pages = FORCED_BYTES // page_bytes
+        self._blocking_pages = BLOCKING_BYTES // page_bytes
         self._wal_pages = 0
         self._copied_pages = 0
-        self._next_forced = FORCED_PAGES
-        self._next_blocking = BLOCKING_PAGES
+        self._next_forced = self._forced_pages
+        self._next_blocking = self._blocking_pages
         self._is_alarmed = False
         db.set_wal_hook(self._on_commit)
 
     def _on_commit(self, _db: apsw.Connection, _name: str, wal_pages: int) -> int:
         if wal_pages < self._wal_pages:  # the log started again from its beginning
             self._copied_pages = 0
-            self._next_forced, self._next_blocking = FORCED_PAGES, BLOCKING_PAGES
+            self._next_forced, self._next_blocking = self._forced_pages, self._blocking_pages
             self._is_alarmed = False
         self._wal_pages = wal_pages
         return apsw.SQLITE_OK
@@ -49,19 +53,19 @@ class CheckpointPolicy:
     @property
     def wants_rest(self) -> bool:
         """Whether a pause would be used."""
-        return self._wal_pages - self._copied_pages >= IDLE_PAGES
+        return self._wal_pages - self._copied_pages >= self._idle_pages
 
     def under_load(self) -> None:
         """After a commit: act only if the log is large."""
         if self._wal_pages < self._next_forced:
             return
         if self._wal_pages >= self._next_blocking:
-            self._next_blocking = self._wal_pages + FORCED_PAGES
+            self._next_blocking = self._wal_pages + self._forced_pages
             self._blocking(apsw.SQLITE_CHECKPOINT_RESTART)
             self._watch_size()
         else:
             self._passive()
-        self._next_forced = max(FORCED_PAGES, self._wal_pages + FORCED_PAGES // 4)
+        self._next_forced = max(self._forced_pages, self._wal_pages + self._forced_pages // 4)
 
     def at_rest(self) -> None:
         """In a pause: copy what there is; give the file's space back if it is large."""

@@ -98,7 +98,8 @@ def read_inputs(db: apsw.Connection, run_key: int, item_index: int) -> InputChun
     """
     row = db.execute(
         "SELECT first_item, item_count, data FROM input_chunk"
-        " WHERE input_set_id = (SELECT input_set_id FROM run WHERE run_key = ?) AND first_item <= ? ORDER BY first_item DESC LIMIT 1",
+        " WHERE input_set_id = (SELECT input_set_id FROM run WHERE run_key = ?)"
+        " AND first_item <= ? ORDER BY first_item DESC LIMIT 1",
         (run_key, item_index),
     ).get
     if row is None or item_index >= row[0] + row[1]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -141,9 +141,11 @@ class SqliteStore:
             raise UnavailableError("the store is closed")
         return SqliteBlobWriter(self._blob_pool, self._files, self._store_content)
 
-    async def _store_content(self, namespace: str, blob_id: str, blob_type: str, content: NewContent, file: Path | None) -> None:
+    def _store_content(
+        self, namespace: str, blob_id: str, blob_type: str, content: NewContent, file: Path | None
+    ) -> Awaitable[None]:
         size = 0 if content.data is None else content.size_bytes
-        await self._write(lambda tx: self._put(tx, namespace, blob_id, blob_type, content), size_bytes=size, file=file)
+        return self._write(lambda tx: self._put(tx, namespace, blob_id, blob_type, content), size_bytes=size, file=file)
 
     def _put(self, tx: Transaction, namespace: str, blob_id: str, blob_type: str, content: NewContent) -> None:
         blob_rows.put_blob(tx.db, tx.doomed_files, self._files.path, namespace, blob_id, blob_type, content)
@@ -151,18 +153,19 @@ class SqliteStore:
     async def delete_blob(self, namespace: str, blob_id: str) -> bool:
         return await self._write(lambda tx: blob_rows.delete_blob(tx.db, tx.doomed_files, self._files.path, namespace, blob_id))
 
-    async def _write(
+    def _write(
         self,
         apply: Callable[[Transaction], T],
         *,
         size_bytes: int = 0,
         file: Path | None = None,
         then: Callable[[Any], WriteCall | None] | None = None,
-    ) -> T:
+    ) -> Awaitable[T]:
+        """Queue a write; its place in the order is that of this call."""
         writer = self._usable_writer()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         writer.submit(WriteCall(apply, future, size_bytes=size_bytes, file=file, then=then))
-        return await future
+        return future
 
     def _usable_writer(self) -> Writer:
         writer = self._writer
