@@ -16,10 +16,13 @@ import apsw
 import pytest
 
 from flowspan.errors import DataLossError, PreconditionError, StorageError
-from runtime_core.ports import InputChunk
+from flowspan.view.events import RunStatusCode
+from runtime_core.ports import InputChunk, RunFilter
+from runtime_core.stores.page_token import encode_page_token
 from runtime_core.stores.sqlite import SqliteStore
 from runtime_core.stores.sqlite.database import DATABASE_NAME
-from runtime_core.stores.sqlite.schema import MIGRATIONS
+from runtime_core.stores.sqlite.run_queries import page_query
+from runtime_core.stores.sqlite.schema import MIGRATIONS, migrate
 
 from .appending_child import row
 from .store_contract import NS, Opened, RecordingHealth, blob_id_of, create, new_run
@@ -208,7 +211,32 @@ async def test_a_terminal_run_cannot_be_changed_even_by_hand(tmp_path: Path) -> 
     await opened.store.close()
 
 
-# --- space ---
+# --- space and plans ---
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        RunFilter(NS),
+        RunFilter(NS, statuses=(RunStatusCode.RUNNING,)),
+        RunFilter(NS, statuses=(RunStatusCode.SUCCESS, RunStatusCode.FAILED)),
+        RunFilter(NS, flow_id="f", statuses=(RunStatusCode.SUCCESS, RunStatusCode.FAILED)),
+        RunFilter(NS, flow_label="l"),
+        RunFilter(NS, parent_run_id="p"),
+        RunFilter(NS, root_run_id="r", statuses=(RunStatusCode.SUCCESS,)),
+        RunFilter(NS, metadata={"a": "1", "b": "2"}),
+        RunFilter(NS, created_from_us=1, created_before_us=2),
+    ],
+)
+@pytest.mark.parametrize("after", [None, encode_page_token(7)])
+def test_a_page_of_runs_is_read_in_the_order_of_an_index_never_sorted(wanted: RunFilter, after: str | None) -> None:
+    """With millions of runs a sort would read them all for every page."""
+    db = apsw.Connection(":memory:")
+    migrate(db, 0)
+    sql, bindings = page_query(wanted, 100, after)
+    plan = [step[3] for step in db.execute(f"EXPLAIN QUERY PLAN {sql}", bindings)]
+    assert "SEARCH run USING INDEX" in plan[0]
+    assert not [step for step in plan if "ORDER BY" in step or step.startswith("SCAN")]
 
 
 async def test_deleted_runs_give_their_rows_back(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def child_runs(db: apsw.Connection, namespace: str, run_id: str) -> list[RunReco
     return _records(db, _SELECT + "run.namespace = ? AND run.parent_run_id = ? ORDER BY run.run_key", (namespace, run_id))
 
 
-def list_runs(db: apsw.Connection, run_filter: RunFilter, limit: int, after: str | None) -> tuple[list[RunRecord], str | None]:
-    """See `runtime_core.ports.Store.list_runs`. Newest first is the order in which runs were accepted, reversed."""
+def page_query(run_filter: RunFilter, limit: int, after: str | None) -> tuple[str, list[str | int]]:
+    """Statement and bindings for one run more than a page. Every index ends with the run's key: nothing is ever sorted."""
     conditions = ["run.namespace = ?"]
     bindings: list[str | int] = [run_filter.namespace]
     for column in _EQUALITIES:
@@ -69,7 +69,9 @@ def list_runs(db: apsw.Connection, run_filter: RunFilter, limit: int, after: str
             conditions.append(f"run.{column} = ?")
             bindings.append(value)
     if run_filter.statuses:
-        conditions.append(f"run.status IN ({', '.join('?' * len(run_filter.statuses))})")
+        # Without the sign a list of statuses would be looked up one after another and sorted, or win over a rarer column.
+        is_indexed = len(run_filter.statuses) == 1 and len(conditions) == 1
+        conditions.append(f"{'' if is_indexed else '+'}run.status IN ({', '.join('?' * len(run_filter.statuses))})")
         bindings += map(int, run_filter.statuses)
     if run_filter.created_from_us is not None:
         conditions.append("run.created_at_us >= ?")
@@ -83,8 +85,12 @@ def list_runs(db: apsw.Connection, run_filter: RunFilter, limit: int, after: str
     if after is not None:
         conditions.append("run.run_key < ?")
         bindings.append(decode_page_token(after))
-    sql = f"{_SELECT}{' AND '.join(conditions)} ORDER BY run.run_key DESC LIMIT ?"
-    records = _records(db, sql, (*bindings, limit + 1))
+    return f"{_SELECT}{' AND '.join(conditions)} ORDER BY run.run_key DESC LIMIT ?", [*bindings, limit + 1]
+
+
+def list_runs(db: apsw.Connection, run_filter: RunFilter, limit: int, after: str | None) -> tuple[list[RunRecord], str | None]:
+    """See `runtime_core.ports.Store.list_runs`. Newest first is the order in which runs were accepted, reversed."""
+    records = _records(db, *page_query(run_filter, limit, after))
     if len(records) <= limit:
         return records, None
     return records[:limit], encode_page_token(records[limit - 1].run_key)

@@ -55,6 +55,7 @@ CREATE TABLE run (
     CHECK ((status = 2) = (completed_at_us IS NULL)),
     CHECK ((status = 2) = (counts IS NULL))
 ) STRICT;
+CREATE INDEX run_by_namespace ON run (namespace);
 CREATE INDEX run_by_status ON run (namespace, status);
 CREATE INDEX run_by_flow ON run (namespace, flow_id);
 CREATE INDEX run_by_label ON run (namespace, flow_label) WHERE flow_label IS NOT NULL;

@@ -108,6 +108,7 @@ CREATE TABLE run_metadata (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE schema_version (version INTEGER PRIMARY KEY) STRICT;
 INSERT INTO "schema_version" VALUES(1);
+CREATE INDEX run_by_namespace ON run (namespace);
 CREATE INDEX run_by_status ON run (namespace, status);
 CREATE INDEX run_by_flow ON run (namespace, flow_id);
 CREATE INDEX run_by_label ON run (namespace, flow_label) WHERE flow_label IS NOT NULL;
