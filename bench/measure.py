@@ -1,0 +1,93 @@
+"""One repetition: wall clock, CPU time of our processes, and what others did to the machine meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import os
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from bench.figures import Figure
+
+
+@dataclass(slots=True)
+class Repetition:
+    """A `with` block around what is measured. `pids`: our processes beside this one; all must live throughout.
+
+    Attributes:
+        items: set by the caller.
+        wall_s, cpu_s: after the block; CPU of this process and `pids`.
+        others_share: of all cores, 0..1.
+        details: free.
+    """
+
+    pids: Sequence[int]
+    items: int = 0
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    others_share: float = 0.0
+    details: dict[str, float] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        gc.collect()
+        self.others_share = -_busy_s()
+        self.cpu_s = -self._own_cpu_s()
+        self.wall_s = -time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.wall_s += time.perf_counter()
+        self.cpu_s += self._own_cpu_s()
+        others_s = self.others_share + _busy_s() - self.cpu_s
+        self.others_share = min(1.0, max(0.0, others_s / (self.wall_s * (os.cpu_count() or 1))))
+
+    @property
+    def rate(self) -> float:
+        return self.items / self.wall_s
+
+    @property
+    def cpu_ms_per_item(self) -> float:
+        return 1000 * self.cpu_s / self.items
+
+    def _own_cpu_s(self) -> float:
+        return time.process_time() + sum(_cpu_s(pid) for pid in self.pids)
+
+
+def rate_figure(name: str, repetitions: Sequence[Repetition], *, target: float | None, ceiling: str | None = None) -> Figure:
+    """Items per second of these repetitions."""
+    median = statistics.median
+    details = {key: median(one.details[key] for one in repetitions) for key in repetitions[0].details}
+    return Figure(
+        name,
+        "items/s",
+        [one.rate for one in repetitions],
+        target,
+        cpu_ms_per_item=median(one.cpu_ms_per_item for one in repetitions),
+        others_share=median(one.others_share for one in repetitions),
+        ceiling=ceiling,
+        details=details,
+    )
+
+
+def process_tree(pid: int) -> list[int]:
+    """The process and all below it."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def _cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def _busy_s() -> float:
+    """Seconds that all cores together have worked since boot, for whomever."""
+    times = psutil.cpu_times()
+    idle = times.idle + getattr(times, "iowait", 0.0)
+    # Guests are in `user` already.
+    return sum(times) - idle - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)

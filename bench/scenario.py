@@ -1,0 +1,32 @@
+"""What the scenarios are given and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.figures import Figure
+
+LIMIT_S: Final = 600.0
+"""No scenario takes longer; one that does is reported as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured. `quick` gives first figures in a minute or two: fewer repetitions and items."""
+
+    repetitions: int
+    quick: bool
+
+    def size(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A program of one file in `bench/scenarios`. `measure` starts and ends all that it needs; no figure: not possible here."""
+
+    name: str
+    what: str
+    measure: Callable[[Plan], Awaitable[Sequence[Figure]]]

@@ -1,0 +1,81 @@
+"""One durable run whose results are streamed: submit, execute, commit, read, all in the figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.figures import Figure
+from bench.job import ECHO_FLOW, NODE_FLOW, NOOP_FLOW, payloads, run_to_end
+from bench.measure import Repetition, rate_figure
+from bench.processes import node_plugin, python_plugin, running_gateway
+from bench.scenario import Plan, Scenario
+from flowspan import AsyncClient
+
+WARM_UP_ITEMS = 2_000
+
+
+async def _measure(
+    plan: Plan,
+    name: str,
+    plugins: dict[str, Any],
+    flow: dict[str, Any],
+    *,
+    max_concurrency: int,
+    target: float,
+    ceiling: str | None,
+) -> Sequence[Figure]:
+    items = plan.size(50_000, 10_000)
+    inputs = payloads(items)
+    repetitions: list[Repetition] = []
+    async with running_gateway(plugins) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
+        flow_id = await client.store_flow(flow)
+        await run_to_end(client, flow_id, inputs[:WARM_UP_ITEMS], WARM_UP_ITEMS, max_concurrency)
+        for _ in range(plan.repetitions):
+            with Repetition(gateway.pids, items) as one:
+                one.details = await run_to_end(client, flow_id, inputs, items, max_concurrency)
+            repetitions.append(one)
+    return [rate_figure(name, repetitions, target=target, ceiling=ceiling)]
+
+
+async def _python_256(plan: Plan) -> Sequence[Figure]:
+    return await _measure(
+        plan, "durable run, Python, K=256", {"python": python_plugin()}, ECHO_FLOW,
+        max_concurrency=256, target=40_000, ceiling="sketch, K=256",
+    )  # fmt: skip
+
+
+async def _python_16(plan: Plan) -> Sequence[Figure]:
+    return await _measure(
+        plan, "durable run, Python, K=16", {"python": python_plugin()}, ECHO_FLOW,
+        max_concurrency=16, target=20_000, ceiling="sketch, K=16",
+    )  # fmt: skip
+
+
+async def _two_processes(plan: Plan) -> Sequence[Figure]:
+    return await _measure(
+        plan, "durable run, two Python processes, K=256", {"python": python_plugin(replicas=2)}, ECHO_FLOW,
+        max_concurrency=256, target=50_000, ceiling="sketch, K=256",
+    )  # fmt: skip
+
+
+async def _node(plan: Plan) -> Sequence[Figure]:
+    plugin = node_plugin()
+    if plugin is None:
+        return []
+    return await _measure(
+        plan, "durable run, Node, K=256", {"node": plugin}, NODE_FLOW, max_concurrency=256, target=40_000, ceiling="sketch, K=256"
+    )
+
+
+async def _builtin(plan: Plan) -> Sequence[Figure]:
+    return await _measure(plan, "durable run, built-in, K=256", {}, NOOP_FLOW, max_concurrency=256, target=80_000, ceiling=None)
+
+
+SCENARIOS = (
+    Scenario("run-python", "50,000 items through one Python component server, 256 at once", _python_256),
+    Scenario("run-python-16", "the same, 16 at once", _python_16),
+    Scenario("run-two", "the same through two Python processes, 256 at once", _two_processes),
+    Scenario("run-node", "the same through one component server in Node", _node),
+    Scenario("run-builtin", "the same through a component inside the gateway", _builtin),
+)

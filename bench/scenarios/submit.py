@@ -1,0 +1,34 @@
+"""What a caller waits for before and after the acknowledgement of a run of 10,000 items."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from bench.figures import Figure
+from bench.job import ECHO_FLOW, payloads, watch_to_end
+from bench.processes import python_plugin, running_gateway
+from bench.scenario import Plan, Scenario
+from flowspan import AsyncClient
+
+ITEMS = 10_000
+
+
+async def _measure(plan: Plan) -> Sequence[Figure]:
+    inputs = payloads(ITEMS)
+    submit_ms: list[float] = []
+    first_ms: list[float] = []
+    async with running_gateway({"python": python_plugin()}) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
+        flow_id = await client.store_flow(ECHO_FLOW)
+        for _ in range(plan.size(10, 3) + 1):
+            began_s = time.perf_counter()
+            accepted = await client.submit(flow_id, inputs, max_concurrency=256)
+            submit_ms.append(1000 * (time.perf_counter() - began_s))
+            first_ms.append(1000 * await watch_to_end(client, accepted.run_id, ITEMS))
+    return [
+        Figure("durable submit of 10,000 items", "ms", submit_ms[1:], 60, more_is_better=False),
+        Figure("first result after the acknowledgement", "ms", first_ms[1:], 15, more_is_better=False),
+    ]
+
+
+SCENARIOS = (Scenario("submit", "10,000 items: until they are durable, and until the first result", _measure),)

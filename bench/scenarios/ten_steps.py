@@ -1,0 +1,32 @@
+"""A flow of ten built-in steps, each taking the output of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.figures import Figure
+from bench.job import chain_flow, payloads, run_to_end
+from bench.measure import Repetition, rate_figure
+from bench.processes import running_gateway
+from bench.scenario import Plan, Scenario
+from flowspan import AsyncClient
+
+STEPS = 10
+
+
+async def _measure(plan: Plan) -> Sequence[Figure]:
+    items = plan.size(20_000, 5_000)
+    inputs = payloads(items)
+    repetitions: list[Repetition] = []
+    async with running_gateway({}) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
+        flow_id = await client.store_flow(chain_flow(STEPS))
+        await run_to_end(client, flow_id, inputs[:1_000], 1_000, 256)
+        for _ in range(plan.repetitions):
+            with Repetition(gateway.pids, items) as one:
+                await run_to_end(client, flow_id, inputs, items, 256)
+            one.details = {"us_per_step": 1e6 * one.wall_s / items / STEPS}
+            repetitions.append(one)
+    return [rate_figure("ten built-in steps", repetitions, target=8_000)]
+
+
+SCENARIOS = (Scenario("ten-steps", "20,000 items through ten built-in steps", _measure),)
