@@ -12,9 +12,6 @@ MAX_RECEIVE_BYTES: Final = 16 * MIB
 MAX_SEND_BYTES: Final = 3_670_016
 """One message to a caller (3.5 MiB): clients take 4 MiB if nobody tells them otherwise."""
 
-MAX_UPLOAD_BYTES: Final = 64 * MIB
-"""Nothing larger than this is ever held for one call."""
-
 MAX_ITEM_INPUT_BYTES: Final = MIB
 """One item's input. Larger ones are put as blobs and named by id."""
 
