@@ -111,7 +111,7 @@ class FakeGateway(
     Attributes:
         received: request bytes by method, in order.
         failing: by method, what the next calls fail with; a pair (error, True) fails after the call took effect.
-        gate: a watch waits for it where its run has no more rows.
+        get_sees_rows: GetRun answers as of so many rows, as if the others had come since.
     """
 
     def __init__(self, target: str) -> None:
@@ -124,6 +124,7 @@ class FakeGateway(
         self.blobs: dict[str, tuple[int, bytes]] = {}
         self.hold_s = 0.0
         self.results_fit = True
+        self.get_sees_rows: int | None = None
         self.cuts: list[int] = []
         self._server: grpc.Server | None = None
         self._over = threading.Event()
@@ -173,6 +174,8 @@ class FakeGateway(
         def answer() -> pb.GetRunResponse:
             run = self._run(request.run_id)
             fold = run.fold()
+            if self.get_sees_rows is not None:
+                fold = FakeRun(run.rows[: self.get_sees_rows], run.description).fold()
             order = None
             if request.include_results:
                 order = ResultOrder.BY_COMPLETION if request.result_order == RESULT_ORDER_BY_COMPLETION else ResultOrder.BY_INDEX
