@@ -22,7 +22,7 @@ class CallTemplate:
         component: path as the server knows it (the route's prefix stripped, leading `/`).
         timeout_s: bound on one attempt.
         trace_id, parent_span_id: 32 and 16 hex digits.
-        depth: of the run among its parents, from 0; a sub-run whose execution cannot be told gets the greatest open one + 1.
+        depth: of the run, 1 without a parent; a sub-run whose execution cannot be told goes below the greatest open one.
         prepared: for the component server: whatever it prepares once per template (request bytes).
     """
 
@@ -52,7 +52,7 @@ class CallTemplate:
         timeout_s: float,
         trace_id: str,
         parent_span_id: str,
-        depth: int = 0,
+        depth: int = 1,
     ) -> None:
         self.depth = depth
         self.namespace = namespace
@@ -83,7 +83,7 @@ class ComponentCall:
 
     submits: Counter[bytes]
 
-    def __init__(self, number: int, template: CallTemplate, item_index: int, attempt: int, input: bytes, owner: Any) -> None:  # noqa: A002
+    def __init__(self, number: int, template: CallTemplate, item_index: int, attempt: int, input: bytes, owner: Any) -> None:
         self.number = number
         self.template = template
         self.item_index = item_index

@@ -27,7 +27,7 @@ class RequestLink:
     Attributes:
         namespace: whose rights it has.
         task_token: of the execution, or None if it is not known.
-        unlinked_depth: depth of a sub-run where there is no token; 0 with one.
+        unlinked_depth: without a token: the depth of the run below which a sub-run goes (0: none); 0 with one.
     """
 
     namespace: str

@@ -34,7 +34,7 @@ def link_request(
         raise FlowspanError(
             "this server executes for several namespaces: send the taskToken of the execution", reason=Reason.PERMISSION_DENIED
         )
-    depth = 1 + max((open_call.template.depth for open_call in open_calls.values()), default=0)
+    depth = max((open_call.template.depth for open_call in open_calls.values()), default=0)
     return RequestLink(next(iter(namespaces), "default"), None, depth)
 
 

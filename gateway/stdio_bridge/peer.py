@@ -57,6 +57,10 @@ _BACKLOG_POLL_S: Final = 0.002
 """How often a pipe that was full is looked at while calls wait for it."""
 
 
+MAX_PINGS_UNANSWERED: Final = 3
+"""A process that hangs in an item is found by the item's time-out; this finds one that hangs in itself."""
+
+
 class HandshakeError(FlowspanError):
     """The server did not answer the handshake in time, or refused it. Another try may help."""
 
@@ -133,6 +137,8 @@ class ComponentPeer:
         self._namespaces: set[str] = set()
         self._partial_since: float | None = None
         self._saw_closed_stdin = False
+        self._pings_unanswered = 0
+        self._pinged_at = 0.0
         self._loop: Final = asyncio.get_running_loop()
         self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
         self.calls: dict[int, ComponentCall] = {}
@@ -513,8 +519,32 @@ class ComponentPeer:
 
     # -- end -----------------------------------------------------------------------------------------------------------------
 
-    def check_stall(self) -> None:
-        """To be called each second: ends a process whose pipe has been stuck for too long."""
+    def check_health(self) -> None:
+        """To be called each second: ends a process whose pipe has been stuck, or that answers no ping, for too long."""
+        self._check_pipe()
+        if self.declaration is not None and self.declaration.ping and self.is_up:
+            self._check_ping()
+
+    def _check_ping(self) -> None:
+        now, interval_s = self._loop.time(), self.plugin.ping_s
+        if now - self._pinged_at < interval_s:
+            return
+        if self._pings_unanswered >= MAX_PINGS_UNANSWERED:
+            self.give_up(f"it answered none of {MAX_PINGS_UNANSWERED} pings, {interval_s:g} s apart")
+            return
+        self._pinged_at = now
+        self._pings_unanswered += 1
+        request_id, line = self._session.request("ping", b"{}")
+
+        def settle(_result: bytes | None) -> None:
+            # Whatever it answers, it lives.
+            self._acks.pop(request_id, None)
+            self._pings_unanswered = 0
+
+        self._acks[request_id] = settle
+        self._process.write(line)
+
+    def _check_pipe(self) -> None:
         now, limit = self._loop.time(), self.plugin.stall_s
         since = self._process.stalled_since
         if since is not None and now - since > limit:

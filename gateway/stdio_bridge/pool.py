@@ -223,7 +223,7 @@ class PluginServer:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         for peer in self._peers():
-            peer.check_stall()
+            peer.check_health()
         now = loop.time()
         for peer, until in list(self._retiring.items()):
             if now >= until:

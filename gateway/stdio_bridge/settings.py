@@ -48,6 +48,8 @@ class StdioPlugin:
         initialize_timeout_s, list_timeout_s: of the handshake.
         stall_s: how long a pipe may take nothing, or a line stay unfinished.
         replace_grace_s: for the other calls of a process in which one timed out.
+        ping_s: between pings, where the server answers them; three without an answer end it.
+        cancel_ack_s: how long a cancel waits for the server's word.
         stop_grace_s: per rung of the ladder that ends it (stdin closed, SIGTERM, SIGKILL).
     """
 
@@ -62,6 +64,7 @@ class StdioPlugin:
     list_timeout_s: float = 5.0
     stall_s: float = 30.0
     replace_grace_s: float = 30.0
+    ping_s: float = 10.0
     stop_grace_s: float = 2.0
     cancel_ack_s: float = 1.0
     restart: RestartLimits = field(default_factory=RestartLimits)

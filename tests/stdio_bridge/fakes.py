@@ -68,7 +68,7 @@ _numbers = itertools.count(1)
 
 
 def template(
-    component: str = "/echo", *, run_id: str = "run-1", step_id: str = "step", namespace: str = "default", depth: int = 0
+    component: str = "/echo", *, run_id: str = "run-1", step_id: str = "step", namespace: str = "default", depth: int = 1
 ) -> CallTemplate:
     return CallTemplate(
         namespace=namespace,

@@ -593,3 +593,30 @@ async def test_stop_ends_processes_that_ignore_everything_side_by_side() -> None
         await bridge.server.stop()
         assert asyncio.get_running_loop().time() - began < 3
         assert not bridge.sink.crashes
+
+
+async def test_a_process_that_answers_no_ping_is_ended_and_one_that_does_lives() -> None:
+    deaf = "CAPABILITIES = {'ping': True}\ndef other(request): pass\ndef execute(request, params): pass"
+    async with Bridge(StdioPlugin(server(deaf), ping_s=0.0, restart=QUICK)) as bridge:
+        await bridge.up()
+        bridge.server.start(calls(1))
+        await bridge.sink.until(lambda: bool(bridge.sink.crashes), within_s=8)
+        assert "ping" in bridge.sink.crashes[0][2].message
+
+
+async def test_any_answer_to_a_ping_is_a_sign_of_life() -> None:
+    body = """
+CAPABILITIES, pinged, held = {"ping": True}, 0, []
+def execute(request, params): held.append(request)
+def other(request):
+    global pinged
+    pinged += 1
+    fail(request, -32601, "no ping here after all")
+    if pinged == 5: answer(held[0], {"output": 1})
+"""
+    async with Bridge(StdioPlugin(server(body), ping_s=0.0)) as bridge:
+        await bridge.up()
+        (call,) = calls(1)
+        bridge.server.start([call])
+        await bridge.sink.until(lambda: call.number in bridge.sink.results, within_s=8)
+        assert not bridge.sink.crashes

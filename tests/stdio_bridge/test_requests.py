@@ -207,7 +207,7 @@ async def test_a_request_without_a_token_belongs_to_its_span_or_its_step_or_the_
         number, who = await ask_as(bridge, {"observability": {"run_id": "run-1", "step_id": "step"}})
         assert who == {"token": NAMING.task_token(number), "namespace": "default", "depth": 0}
         _, who = await ask_as(bridge, {})
-        assert who == {"token": None, "namespace": "default", "depth": 6}
+        assert who == {"token": None, "namespace": "default", "depth": 5}
         _, who = await ask_as(bridge, {"taskToken": "5ec2e75ec2e75ec2-ffffff"})
         assert who == -32007
 
