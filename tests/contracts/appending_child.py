@@ -15,7 +15,7 @@ from pathlib import Path
 from runtime_core.ports import Append
 from runtime_core.stores.sqlite import SqliteStore
 
-from .store_contract import NS, RecordingHealth, blob_id_of, create, new_run
+from .store_harness import NS, RecordingHealth, blob_id_of, create, new_run
 
 
 class AcknowledgingHealth(RecordingHealth):

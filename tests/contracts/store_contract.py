@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 import pytest
 
 from flowspan.errors import (
-    DataLossError,
     InvalidArgumentError,
     NotFoundError,
     PreconditionError,
@@ -20,103 +17,9 @@ from flowspan.errors import (
 )
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ItemCounts
-from runtime_core.ports import Append, ExistingRun, InputChunk, NewRun, RunEnd, RunFilter, Store, StoredBlob
+from runtime_core.ports import Append, ExistingRun, InputChunk, RunFilter
 
-NS = "default"
-FLOW = "sha256:" + "f" * 64
-WAIT_S = 5.0
-
-
-class RecordingHealth:
-    """Keeps what a store tells; `settled` waits until so many appends were committed or fenced."""
-
-    def __init__(self) -> None:
-        self.commits: list[list[Append]] = []
-        self.fenced: list[Append] = []
-        self.full: list[bool] = []
-        self.failures: list[BaseException] = []
-        self._news = asyncio.Event()
-
-    @property
-    def committed(self) -> list[Append]:
-        return [append for commit in self.commits for append in commit]
-
-    def on_committed(self, appends: Sequence[Append]) -> None:
-        self.commits.append(list(appends))
-        self._news.set()
-
-    def on_fenced(self, append: Append) -> None:
-        self.fenced.append(append)
-        self._news.set()
-
-    def on_full(self, is_full: bool) -> None:
-        self.full.append(is_full)
-        self._news.set()
-
-    def on_failed(self, error: BaseException) -> None:
-        self.failures.append(error)
-        self._news.set()
-
-    async def news(self) -> None:
-        """The next call, at most 5 s away."""
-        self._news.clear()
-        async with asyncio.timeout(WAIT_S):
-            await self._news.wait()
-
-    async def settled(self, count: int) -> None:
-        while len(self.committed) + len(self.fenced) < count:
-            await self.news()
-
-
-def new_run(run_id: str, **changes: object) -> NewRun:
-    run = NewRun(
-        namespace=NS,
-        run_id=run_id,
-        flow_id=FLOW,
-        flow_name="greet",
-        flow_label=None,
-        root_run_id=run_id,
-        parent_run_id=None,
-        source_run_id=None,
-        metadata={},
-        created_at_us=1_000,
-        total=3,
-        description=b'{"runId":"' + run_id.encode() + b'"}',
-        settings=b"{}",
-        chunks=[InputChunk(0, [b"10", b"11", b"12"])],
-        stage_id=None,
-        first_row=b"first",
-        last_seq=2,
-    )
-    return replace(run, **changes)  # type: ignore[arg-type]
-
-
-def run_end(status: RunStatusCode = RunStatusCode.SUCCESS) -> RunEnd:
-    return RunEnd(status, 9_000, ItemCounts(3, 0, 0, 3, 0, 0), b"index")
-
-
-def blob_id_of(data: bytes) -> str:
-    return "sha256:" + sha256(data).hexdigest()
-
-
-async def create(store: Store, run: NewRun) -> int:
-    key = await store.create_run(run)
-    assert isinstance(key, int)
-    return key
-
-
-class Opened:
-    """An open store, its epoch and what it tells."""
-
-    def __init__(self, store: Store, health: RecordingHealth, epoch: int) -> None:
-        self.store = store
-        self.health = health
-        self.epoch = epoch
-
-    def append(self, run_key: int, first_seq: int, row: bytes = b"r", count: int = 1, **changes: object) -> Append:
-        made = replace(Append(run_key, self.epoch, first_seq, first_seq + count - 1, row), **changes)  # type: ignore[arg-type]
-        self.store.append([made])
-        return made
+from .store_harness import NS, Opened, blob_id_of, create, new_run, run_end
 
 
 class StoreContract:
@@ -561,142 +464,6 @@ class StoreContract:
         first = await create(opened.store, new_run("a"))
         await opened.store.delete_runs(NS, [first])
         assert await create(opened.store, new_run("b")) > first
-
-    # --- blobs -------------------------------------------------------------------------------------------------------
-
-    @pytest.mark.parametrize("size", [0, 1, 262_144, 262_145, 3_000_000])
-    async def test_a_blob_is_read_back(self, opened: Opened, size: int) -> None:
-        data = bytes(range(256)) * (size // 256) + bytes(size % 256)
-        blob_id = blob_id_of(data)
-        await opened.store.put_blob(NS, blob_id, "binary", data)
-        assert await opened.store.get_blob(NS, blob_id) == StoredBlob(blob_id, "binary", data)
-        assert await opened.store.blob_info(NS, blob_id) == ("binary", size)
-
-    @pytest.mark.parametrize("size", [10, 300_000])
-    async def test_json_keeps_its_bytes_under_the_id_of_its_canonical_form(self, opened: Opened, size: int) -> None:
-        data = b'{"b": 1,  "a": "' + b"x" * size + b'"}'
-        blob_id = "sha256:" + "1" * 64
-        await opened.store.put_blob(NS, blob_id, "data", data)
-        assert await opened.store.get_blob(NS, blob_id) == StoredBlob(blob_id, "data", data)
-
-    async def test_no_blob_is_none(self, opened: Opened) -> None:
-        assert await opened.store.get_blob(NS, FLOW) is None
-        assert await opened.store.blob_info(NS, FLOW) is None
-        assert not await opened.store.delete_blob(NS, FLOW)
-
-    @pytest.mark.parametrize("size", [10, 300_000])
-    async def test_a_blob_belongs_to_the_namespaces_that_put_it(self, opened: Opened, size: int) -> None:
-        data = b"x" * size
-        blob_id = blob_id_of(data)
-        await opened.store.put_blob(NS, blob_id, "binary", data)
-        assert await opened.store.get_blob("other", blob_id) is None
-        await opened.store.put_blob("other", blob_id, "binary", data)
-        assert await opened.store.delete_blob(NS, blob_id)
-        assert await opened.store.get_blob(NS, blob_id) is None
-        assert await opened.store.get_blob("other", blob_id) == StoredBlob(blob_id, "binary", data)
-
-    async def test_namespaces_never_see_each_other_s_spelling(self, opened: Opened) -> None:
-        blob_id = "sha256:" + "1" * 64
-        await opened.store.put_blob(NS, blob_id, "data", b'{"a":1}')
-        await opened.store.put_blob("other", blob_id, "data", b'{ "a": 1 }')
-        mine = await opened.store.get_blob(NS, blob_id)
-        other = await opened.store.get_blob("other", blob_id)
-        assert mine is not None
-        assert other is not None
-        assert (mine.data, other.data) == (b'{"a":1}', b'{ "a": 1 }')
-
-    @pytest.mark.parametrize("size", [10, 300_000])
-    async def test_bytes_that_are_not_what_their_id_says_are_refused(self, opened: Opened, size: int) -> None:
-        with pytest.raises(DataLossError):
-            await opened.store.put_blob(NS, FLOW, "binary", b"x" * size)
-        assert await opened.store.get_blob(NS, FLOW) is None
-
-    async def test_an_unknown_type_is_refused(self, opened: Opened) -> None:
-        with pytest.raises(InvalidArgumentError):
-            await opened.store.put_blob(NS, FLOW, "video", b"x")
-
-    @pytest.mark.parametrize(
-        ("first", "second", "kept"), [("data", "flow", "flow"), ("flow", "data", "flow"), ("binary", "data", "data")]
-    )
-    async def test_put_again_a_blob_has_the_higher_type(self, opened: Opened, first: str, second: str, kept: str) -> None:
-        blob_id = blob_id_of(b"{}")
-        await opened.store.put_blob(NS, blob_id, first, b"{}")
-        await opened.store.put_blob(NS, blob_id, second, b"{}")
-        assert await opened.store.blob_info(NS, blob_id) == (kept, 2)
-
-    async def test_put_again_as_binary_the_canonical_bytes_replace_the_spelling(self, opened: Opened) -> None:
-        blob_id = blob_id_of(b"{}")
-        await opened.store.put_blob(NS, blob_id, "data", b"{ }")
-        await opened.store.put_blob(NS, blob_id, "binary", b"{}")
-        assert await opened.store.get_blob(NS, blob_id) == StoredBlob(blob_id, "data", b"{}")
-
-    @pytest.mark.parametrize("size", [10, 400_000])
-    async def test_one_blob_put_many_times_at_once_is_there(self, opened: Opened, size: int) -> None:
-        data = b"x" * size
-        blob_id = blob_id_of(data)
-        await asyncio.gather(*(opened.store.put_blob(NS, blob_id, "binary", data) for _ in range(8)))
-        assert await opened.store.get_blob(NS, blob_id) == StoredBlob(blob_id, "binary", data)
-
-    @pytest.mark.parametrize("size", [10, 400_000])
-    async def test_a_blob_can_be_deleted_and_put_again(self, opened: Opened, size: int) -> None:
-        data = b"x" * size
-        blob_id = blob_id_of(data)
-        for _ in range(3):
-            await opened.store.put_blob(NS, blob_id, "binary", data)
-            assert await opened.store.delete_blob(NS, blob_id)
-            assert await opened.store.get_blob(NS, blob_id) is None
-
-    async def test_the_flow_of_a_run_cannot_be_deleted_before_the_run(self, opened: Opened) -> None:
-        flow_id = blob_id_of(b"{}")
-        await opened.store.put_blob(NS, flow_id, "flow", b"{}")
-        key = await create(opened.store, new_run("a", flow_id=flow_id))
-        with pytest.raises(PreconditionError):
-            await opened.store.delete_blob(NS, flow_id)
-        await opened.store.delete_runs(NS, [key])
-        assert await opened.store.delete_blob(NS, flow_id)
-
-    async def test_blobs_of_a_type_are_listed_newest_first_in_pages(self, opened: Opened) -> None:
-        texts = [b'{"n":%d}' % i for i in range(5)]
-        for text in texts:
-            await opened.store.put_blob(NS, blob_id_of(text), "flow", text)
-        await opened.store.put_blob(NS, blob_id_of(b"1"), "data", b"1")
-        await opened.store.put_blob("other", blob_id_of(b"2"), "flow", b"2")
-        listed: list[bytes] = []
-        token: str | None = None
-        for expected in (2, 2, 1):
-            page, token = await opened.store.list_blobs(NS, "flow", limit=2, after=token)
-            assert len(page) == expected
-            listed += [blob.data for blob in page]
-        assert (listed, token) == (texts[::-1], None)
-
-    async def test_large_blobs_are_listed_with_their_bytes(self, opened: Opened) -> None:
-        data = b'"' + b"x" * 300_000 + b'"'
-        await opened.store.put_blob(NS, FLOW, "flow", data)
-        assert await opened.store.list_blobs(NS, "flow", limit=2, after=None) == ([StoredBlob(FLOW, "flow", data)], None)
-
-    @pytest.mark.parametrize("chunks", [[], [b"abc"], [b"x" * 200_000] * 7])
-    async def test_a_blob_in_chunks_is_visible_once_it_is_committed(self, opened: Opened, chunks: list[bytes]) -> None:
-        data = b"".join(chunks)
-        blob_id = blob_id_of(data)
-        writer = opened.store.begin_blob()
-        for chunk in chunks:
-            await writer.write(chunk)
-        assert (writer.size, "sha256:" + writer.sha256_hex) == (len(data), blob_id)
-        assert await writer.read_back() == data
-        assert await opened.store.get_blob(NS, blob_id) is None
-        await writer.commit(NS, blob_id, "binary")
-        await writer.abort()
-        assert await opened.store.get_blob(NS, blob_id) == StoredBlob(blob_id, "binary", data)
-
-    async def test_an_aborted_blob_leaves_nothing_and_takes_nothing_more(self, opened: Opened) -> None:
-        writer = opened.store.begin_blob()
-        await writer.write(b"x")
-        await writer.abort()
-        await writer.abort()
-        with pytest.raises(PreconditionError):
-            await writer.write(b"y")
-        with pytest.raises(PreconditionError):
-            await writer.commit(NS, blob_id_of(b"x"), "binary")
 
     # --- cancellation, life ------------------------------------------------------------------------------------------
 

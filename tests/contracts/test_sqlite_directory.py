@@ -25,7 +25,7 @@ from runtime_core.stores.sqlite.run_queries import page_query
 from runtime_core.stores.sqlite.schema import MIGRATIONS, migrate
 
 from .appending_child import row
-from .store_contract import NS, Opened, RecordingHealth, blob_id_of, create, new_run
+from .store_harness import NS, Opened, RecordingHealth, blob_id_of, create, new_run
 
 GOLDEN = Path(__file__).parent / "golden"
 TESTS = Path(__file__).parent.parent

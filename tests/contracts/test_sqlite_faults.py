@@ -16,7 +16,7 @@ from runtime_core.stores.sqlite import SqliteStore, connection, writer
 from runtime_core.stores.sqlite.database import DATABASE_NAME
 
 from .disk import FaultyDisk, power_cut
-from .store_contract import NS, Opened, RecordingHealth, blob_id_of, create, new_run
+from .store_harness import NS, Opened, RecordingHealth, blob_id_of, create, new_run
 
 
 async def open_store(path: Path) -> Opened:

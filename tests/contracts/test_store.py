@@ -16,7 +16,9 @@ from runtime_core.ports import Append, RunFilter, Store
 from runtime_core.stores.memory import MemoryStore
 from runtime_core.stores.sqlite import SqliteStore
 
-from .store_contract import NS, Opened, RecordingHealth, StoreContract, create, new_run, run_end
+from .blob_contract import BlobContract
+from .store_contract import StoreContract
+from .store_harness import NS, Opened, RecordingHealth, create, new_run, run_end
 
 STORES: Final[dict[str, Callable[[Path], Store]]] = {
     "memory": lambda _path: MemoryStore(),
@@ -40,8 +42,12 @@ async def opened(store: Store) -> AsyncIterator[Opened]:
     assert health.failures == []
 
 
-class TestStore(StoreContract):
-    """Runs the contract."""
+class TestRunsAndLog(StoreContract):
+    """Runs, logs, inputs, request keys, life."""
+
+
+class TestBlobs(BlobContract):
+    """Blobs."""
 
 
 LABELS = st.sampled_from([None, "x", "y"])
