@@ -13,19 +13,32 @@ __version__: Final = "0.1.0"
 if TYPE_CHECKING:
     from flowspan.client import AsyncClient as AsyncClient
     from flowspan.client import Client as Client
+    from flowspan.components import BlockingContext as BlockingContext
     from flowspan.components import ComponentContext as ComponentContext
+    from flowspan.components import ComponentError as ComponentError
     from flowspan.components import ComponentServer as ComponentServer
     from flowspan.errors import FlowspanError as FlowspanError
 
 _HOMES: Final = {
     "AsyncClient": "flowspan.client",
     "Client": "flowspan.client",
+    "BlockingContext": "flowspan.components",
     "ComponentContext": "flowspan.components",
+    "ComponentError": "flowspan.components",
     "ComponentServer": "flowspan.components",
     "FlowspanError": "flowspan.errors",
 }
 
-__all__ = ["AsyncClient", "Client", "ComponentContext", "ComponentServer", "FlowspanError", "__version__"]
+__all__ = [
+    "AsyncClient",
+    "BlockingContext",
+    "Client",
+    "ComponentContext",
+    "ComponentError",
+    "ComponentServer",
+    "FlowspanError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

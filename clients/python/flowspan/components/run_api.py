@@ -121,9 +121,14 @@ class RunApi:
             results.extend(status.results)
             after = status.results_omitted.next - 1
         while page.results_omitted is not None:
-            members = {"runId": status.run_id, "includeResults": True, "resultOrder": "byIndex", "wait": False}
-            if after >= 0:
-                members["afterItemIndex"] = after
+            # An index, even the one before the first, or a limit asks for a page: as many results as fit.
+            members = {
+                "runId": status.run_id,
+                "includeResults": True,
+                "resultOrder": ResultOrder.BY_INDEX.value,
+                "afterItemIndex": after,
+                "limit": max(1, page.results_omitted.count),
+            }
             page = run_status_from_wire(await self.outgoing.request("runs/get", self._params(members)))
             results.extend(page.results or ())
             if page.results_omitted is not None:
