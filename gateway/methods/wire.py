@@ -7,6 +7,7 @@ bytes. The models are also what the OpenRPC document is made of (`gateway.method
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import isfinite
 from typing import Annotated, Any, Final, TypeVar
 
@@ -230,6 +231,7 @@ def _without_zero_fraction(value: bytes) -> bytes:
     return b"%d" % int(number)
 
 
+@lru_cache(maxsize=256)
 def _camel(name: str) -> str:
     if "_" not in name:
         return name
