@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from flowspan.errors import FlowErrorCode
+from flowspan.view.events import Outcome
 from flowspan.view.status import FlowError
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
 from runtime_core.engine.delays import DelayQueue
@@ -82,6 +83,7 @@ class Dispatcher:
         self.on_progress_report: Callable[[ComponentCall, float, str], None] = lambda call, fraction, message: None
         self.on_inputs_wanted: Callable[[OpenRun, int], None] = lambda run, item_index: None
         self.on_cancel_wanted: Callable[[ComponentServer, list[ComponentCall]], None] = lambda server, calls: None
+        self.on_large_results: Callable[[OpenRun, list[tuple[int, Outcome, bytes]]], None] = lambda run, results: None
         self.is_stopping = False
         self.is_store_full = False
         self._store = store
@@ -139,7 +141,9 @@ class Dispatcher:
         assert run.entry is not None
         lane = run.entry.lane
         self._want_inputs(run)
-        if self._may_start() and not len(lane.queue) and not lane.resuming and not lane.holds_back:
+        if self._turn_handle is not None:
+            self.turn()  # others first: what is free after a turn, nobody else wants
+        if self._may_start() and not lane.resuming and not lane.holds_back:
             count = min(self._free(lane), run.startable())
             if count > 0:
                 self._start_items(lane, run, count)
@@ -175,6 +179,7 @@ class Dispatcher:
             timeout_s=step.timeout_s if step.timeout_s is not None else self._limits.call_timeout_s,
             trace_id=run.settings.trace_id,
             parent_span_id=run.settings.span_id,
+            depth=run.settings.depth,
         )
         policy = retry_policy(step.on_error, step.retry, self._limits.transport_retries)
         return StepSite(run, step, template, lane, self._run_lane(run, lane), policy)
@@ -446,6 +451,9 @@ class Dispatcher:
         for run in dirty:
             if run.abandoned:
                 self._tell_abandoned(run)
+            if run.large_results:
+                large, run.large_results = run.large_results, []
+                self.on_large_results(run, large)
             if run.run_key:
                 appends += run.flush(now_us)
         if appends:
