@@ -14,7 +14,9 @@ from gateway.methods.dialect import encode_status
 from runtime_core.api import RuntimeApi
 
 _STATUS_BYTES: Final = 2 * 1024
-"""Room for a status without results; labels and metadata come on top (`_room`)."""
+"""Room for a status without results; what callers wrote into it comes on top (`_status_bytes`)."""
+_ESCAPED_BYTES: Final = 6
+"""Longest form of one character in JSON."""
 _RESULT_BYTES: Final = 128
 """What surrounds one payload: index, outcome, time, status."""
 _RESULT_NODES: Final = 8
@@ -36,8 +38,7 @@ async def answer_status(
     """
     if status.results is None:
         return encode_status(context.dialect, status)
-    bare = encode_status(context.dialect, replace(status, results=None))
-    room = context.max_answer_bytes - len(bare) - _STATUS_BYTES
+    room = context.max_answer_bytes - _status_bytes(status)
     results = await read_blobs(api, status.results, namespace, room)
     fitting = _count_fitting(results, room)
     omitted = status.results_omitted
@@ -70,6 +71,14 @@ async def answer_status(
         whole.count, whole.bytes, room, results[fitting].item_index if fitting < len(results) else whole.next
     )
     return encode_status(context.dialect, replace(status, results=results[:fitting], results_omitted=left_out))
+
+
+def _status_bytes(status: RunStatus) -> int:
+    """Bound of a status without results, cheaper than writing it."""
+    run = status.description
+    chars = len(run.flow_name or "") + len(run.flow_label or "") + len(status.cancel_reason or "")
+    chars += sum(len(name) + len(value) + 6 for name, value in run.metadata.items())
+    return _STATUS_BYTES + _ESCAPED_BYTES * chars
 
 
 async def read_blobs(api: RuntimeApi, results: Sequence[ItemResult], namespace: str, room: int) -> Sequence[ItemResult]:

@@ -112,7 +112,9 @@ def read_initialize(result: bytes, forced_dialect: Dialect | None) -> ServerDecl
             serverVersion=said,
             gatewayVersion=PROTOCOL_VERSION,
         )
-    dialect: Dialect = forced_dialect or ("stepflow" if camel is None else "flowspan")
+    # Newer releases of the older SDKs spell the version as we do, but have a member that nobody else has.
+    is_stepflow = camel is None or "supportsBlobRefs" in answer
+    dialect: Dialect = forced_dialect or ("stepflow" if is_stepflow else "flowspan")
     found = answer.get("capabilities")
     capabilities: dict[str, Any] = found if isinstance(found, dict) else {}
     capacity = capabilities.get("capacity", answer.get("capacity"))

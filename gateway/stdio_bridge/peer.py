@@ -377,8 +377,9 @@ class ComponentPeer:
                     known = {*answer.dropped, *answer.running}
                 except msgspec.MsgspecError:
                     known = set()
-            # What ended meanwhile is in neither list, and not open any more.
-            confirmed.set_result(sum(1 for number in numbers if number in self.calls and number not in known))
+            # What ended meanwhile is in neither list, and not open any more. Of a process that is gone nothing runs.
+            unconfirmed = [number for number in numbers if number in self.calls and number not in known]
+            confirmed.set_result(0 if self.ended.done() else len(unconfirmed))
 
         timer = self._loop.call_later(self.plugin.cancel_ack_s, settle, None)
         self._acks[request_id] = settle
@@ -587,6 +588,7 @@ class ComponentPeer:
         return sent, unsent
 
     def _on_exit(self, report: ExitReport) -> None:
+        self.ended.set_result(report)
         self._session.close()
         if self._backlog_timer is not None:
             self._backlog_timer.cancel()
@@ -596,7 +598,6 @@ class ComponentPeer:
                 answer.set_exception(HandshakeError(report.describe(), reason=Reason.PLUGIN_CRASHED))
         for settle in list(self._acks.values()):
             settle(None)
-        self.ended.set_result(report)
         self._owner.on_peer_ended(self, report)
 
     def _refuse_call(self, call: ComponentCall, failure: CallFailure) -> bytes:

@@ -26,6 +26,8 @@ RequestHandler = Callable[[RequestContext, str, bytes], Awaitable[bytes]]
 _POLL_S: Final = 0.005
 """How often a watch looks whether a server that is behind has caught up."""
 _RETRY_AFTER_MS: Final = 100
+_CLOSE_S: Final = 5.0
+"""Handlers end at their next wait when they are cancelled; one that does not is left behind rather than waited for."""
 _ENVELOPE_BYTES: Final = 256
 """Room for `{"jsonrpc":"2.0","id":...,"result":}` around a result."""
 
@@ -93,7 +95,7 @@ class PeerRequests:
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=_CLOSE_S)
 
     async def _serve(self, request: RequestReceived) -> bytes:
         """The line of the answer."""

@@ -389,3 +389,15 @@ async def test_a_null_and_bytes_can_be_stored() -> None:
     binary = await ask(api, "blobs/put", {"data": "AAEC", "blobType": "binary"})
     assert api.blobs[binary["blob_id"]].data == b"\x00\x01\x02"
     assert await ask(api, "blobs/get", {"blob_id": binary["blob_id"]}) == {"data": "AAEC", "blob_type": "binary"}
+
+
+async def test_what_callers_wrote_into_a_run_leaves_less_room_for_results() -> None:
+    api = FakeApi()
+    run = api.add_run(3, flow_name="\x01" * 600)
+    run.finish(*[b'"%s"' % (b"x" * 1000)] * 3)
+    context = FakeContext(max_answer_bytes=8_500)
+    served: RuntimeApi = api  # type: ignore[assignment]
+    params = msgspec.json.encode({"runId": run.description.run_id, "includeResults": True})
+    raw = await MethodTable(lambda: served).handle(context, "runs/get", params)
+    assert len(raw) <= 8_500
+    assert msgspec.json.decode(raw)["resultsOmitted"]["count"] == 3

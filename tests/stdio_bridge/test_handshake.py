@@ -31,6 +31,7 @@ def test_both_spellings_of_the_version_are_sent() -> None:
     [
         (b'{"server_protocol_version":1}', ServerDeclaration("stepflow")),
         (b'{"serverProtocolVersion":1}', ServerDeclaration("flowspan")),
+        (b'{"serverProtocolVersion":1,"supportsBlobRefs":false}', ServerDeclaration("stepflow")),
         (b'{"serverProtocolVersion":1,"server_protocol_version":1}', ServerDeclaration("flowspan")),
         (b'{"serverProtocolVersion":1,"capacity":7,"reentrant":false}', ServerDeclaration("flowspan", 7, reentrant=False)),
         (b'{"serverProtocolVersion":1,"capabilities":{"capacity":99999}}', ServerDeclaration("flowspan", 4096)),

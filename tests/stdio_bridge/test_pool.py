@@ -405,6 +405,20 @@ async def test_a_cancel_without_an_answer_is_unconfirmed_after_its_bound() -> No
         assert await bridge.server.cancel(batch) == 2
 
 
+async def test_a_cancel_is_confirmed_by_the_end_of_the_process() -> None:
+    body = """
+CAPABILITIES = {"cancelAck": True}
+def execute(request, params): pass
+def other(request): os._exit(1)
+"""
+    async with Bridge(StdioPlugin(server(body), cancel_ack_s=5, restart=QUICK)) as bridge:
+        await bridge.up()
+        batch = calls(2)
+        bridge.server.start(batch)
+        assert await bridge.server.cancel(batch) == 0
+        await bridge.sink.until(lambda: bool(bridge.sink.crashes))
+
+
 async def test_other_servers_are_notified_of_a_cancel_and_their_late_results_still_come() -> None:
     body = """
 held = {}

@@ -258,3 +258,66 @@ def execute(request, params):
         bridge.server.start(calls(1))
         await bridge.sink.until(lambda: bool(bridge.sink.crashes))
         assert bridge.sink.crashes[0][2].code is FlowErrorCode.UNREACHABLE
+
+
+async def test_an_unknown_method_is_refused_and_its_name_is_cut_and_made_printable() -> None:
+    api = FakeApi()
+    async with Bridge(StdioPlugin(server(ASKING)), MethodTable(lambda: api).handle) as bridge:  # type: ignore[arg-type,return-value]
+        await bridge.up()
+        asks = msgspec.json.encode({"method": "runs/sub\u043cit\n2026 INFO " + "x" * 65_536, "params": {}})
+        (result,) = await bridge.execute(calls(1, data=asks))
+        error = decoded(result)
+        assert isinstance(error, dict)
+        assert error["code"] == -32601
+        assert len(error["message"]) < 300 and "\n" not in error["message"]
+
+
+async def test_nonsense_ids_params_and_batches_are_answered_and_the_next_request_is_served() -> None:
+    body = """
+codes = []
+def execute(request, params):
+    global asked
+    asked = request
+    for line in (
+        b'{"jsonrpc":"2.0","id":1.5,"method":"m"}',
+        b'{"jsonrpc":"2.0","id":{},"method":"m"}',
+        b'{"jsonrpc":"1.0","id":"a","method":"m"}',
+        b'{"jsonrpc":"2.0","id":"b","method":"m","params":[1]}',
+        b'[{"jsonrpc":"2.0","id":"c","method":"m"}]',
+        b'{"jsonrpc":"2.0","id":"d","method":"m","params":{"a":"\\\\ud800"}}',
+    ): os.write(1, line + b"\\n")
+    ask("good", "m", {})
+def replied(message):
+    if message["id"] == "good": answer(asked, {"output": sorted(codes)})
+    else: codes.append(message["error"]["code"])
+"""
+    async with Bridge(StdioPlugin(server(body)), reply_with_params) as bridge:
+        await bridge.up()
+        (result,) = await bridge.execute(calls(1))
+        assert decoded(result) == [-32700, -32602, -32600, -32600, -32600, -32600]
+        assert not bridge.sink.crashes
+
+
+async def test_an_id_that_is_still_open_cannot_be_used_again() -> None:
+    release = asyncio.Event()
+
+    async def hold(context: RequestContext, method: str, params: bytes) -> bytes:
+        await release.wait()
+        return b'"first"'
+
+    body = """
+def execute(request, params):
+    global asked
+    asked = request
+    ask("same", "m", {})
+    ask("same", "m", {})
+told = []
+def replied(message):
+    told.append(message.get("result") or message["error"]["code"])
+    if len(told) == 1: answer(asked, {"output": told[0]})
+"""
+    async with Bridge(StdioPlugin(server(body)), hold) as bridge:
+        await bridge.up()
+        (result,) = await bridge.execute(calls(1))
+        assert decoded(result) == -32600
+        release.set()
