@@ -26,6 +26,8 @@ FLUSH_ANSWERS: Final = 32
 """The gateway works on so many answers while the next ones are made."""
 BUSY_SHARE: Final = 0.6
 """From this share of one processor on, a process whose threads take calls is busy; more threads would only contend."""
+STUCK_S: Final = 0.010
+"""A busy process whose threads take no call for so long computes without the interpreter: more threads help after all."""
 IDLE_S: Final = 10.0
 """A thread without work ends after so long."""
 
@@ -59,7 +61,8 @@ class SyncPool:
         self._ramp: asyncio.TimerHandle | None = None
         self._step = 1
         self._taken = 0
-        self._seen: tuple[int, float, float] = (0, 0.0, 0.0)
+        self._seen = (0, 0.0, 0.0)  # Calls taken, wall and processor time at the last look.
+        self._stuck_at = (0, 0.0)  # The calls taken, and since when there were no more.
         self._names = 0
 
     def submit(self, executions: Sequence[Execution]) -> None:
@@ -72,6 +75,7 @@ class SyncPool:
         if self._ramp is None:
             self._step = 1
             self._seen = (self._taken, time.monotonic(), time.process_time())
+            self._stuck_at = (self._taken, self._seen[1])
             self._ramp = self._loop.call_later(RAMP_INTERVAL_S, self._on_ramp)
 
     def withdraw(self, executions: Sequence[Execution]) -> list[Execution]:
@@ -126,12 +130,18 @@ class SyncPool:
         self._ramp = self._loop.call_later(RAMP_INTERVAL_S, self._on_ramp)
 
     def _seems_blocked(self) -> bool:
-        """Whether, since the last look, no call was taken or the process had little to do."""
+        """Whether, since the last look, the process had little to do, or no call was taken for long."""
         taken, wall_s, cpu_s = self._seen
-        self._seen = (self._taken, time.monotonic(), time.process_time())
-        if self._taken == taken:
+        now_s, used_s = time.monotonic(), time.process_time()
+        self._seen = (self._taken, now_s, used_s)
+        if self._taken != self._stuck_at[0]:
+            self._stuck_at = (self._taken, now_s)
+        elif now_s - self._stuck_at[1] >= STUCK_S:
+            self._stuck_at = (self._taken, now_s)
             return True
-        return self._seen[2] - cpu_s < BUSY_SHARE * (self._seen[1] - wall_s)
+        if self._taken - taken >= len(self._queue):
+            return False  # At this pace the queue is empty at the next look.
+        return used_s - cpu_s < BUSY_SHARE * (now_s - wall_s)
 
     def _put_to_work(self, count: int) -> None:
         """Wake idle threads, then start new ones, `count` in all if the capacity allows. With the lock held."""
