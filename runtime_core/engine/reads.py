@@ -7,18 +7,34 @@ from dataclasses import replace
 from typing import Final
 
 from flowspan.errors import InvalidArgumentError
-from flowspan.view.events import ItemCompleted, Outcome
-from flowspan.view.status import ItemResult, ResultOrder, ResultsOmitted, RunStatus
+from flowspan.view.events import ItemCompleted, Outcome, RunCancelRequested
+from flowspan.view.status import ItemResult, ResultOrder, ResultsOmitted, RunDescription, RunStatus
 from runtime_core.engine.settings import RunSettings
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.model.item_index import ItemIndex
-from runtime_core.ports import LogRow, SegmentCodec, Store
+from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
 
 SLICE_ITEMS: Final = 2_000
 """Items looked up in one read of the store."""
 
 ITEM_OVERHEAD_BYTES: Final = 128
 """What an item result takes on any wire beside its payload: keys, index, time."""
+
+EVENTS_AFTER_CANCEL: Final = 64
+"""A cancel is followed by the ends of the items that ran, by the run's end, and by this much of recoveries at most."""
+
+
+async def read_cancel_reason(store: Store, codec: SegmentCodec, record: RunRecord, description: RunDescription) -> str | None:
+    """Why an ended run was cancelled: its log says so, near its end."""
+    cursor = max(0, record.next_seq - 1 - description.max_concurrency - EVENTS_AFTER_CANCEL)
+    while cursor < record.next_seq - 1 and (rows := await store.read_rows(record.run_key, cursor, BATCH_BYTES)):
+        for row in rows:
+            for segment in codec.decode(row.data):
+                for event in segment.events:
+                    if type(event) is RunCancelRequested:
+                        return event.reason
+        cursor = rows[-1].last_seq
+    return None
 
 
 class ResultReader:
@@ -28,7 +44,9 @@ class ResultReader:
         index: where each item's result is in the log.
     """
 
-    def __init__(self, store: Store, codec: SegmentCodec, run_key: int, through_seq: int, index: ItemIndex, settings: RunSettings) -> None:
+    def __init__(
+        self, store: Store, codec: SegmentCodec, run_key: int, through_seq: int, index: ItemIndex, settings: RunSettings
+    ) -> None:
         self._store = store
         self._codec = codec
         self._run_key = run_key
@@ -36,7 +54,9 @@ class ResultReader:
         self._index = index
         self._settings = settings
 
-    async def by_index(self, after_item_index: int | None, outcomes: frozenset[Outcome] = frozenset()) -> AsyncIterator[ItemResult]:
+    async def by_index(
+        self, after_item_index: int | None, outcomes: frozenset[Outcome] = frozenset()
+    ) -> AsyncIterator[ItemResult]:
         """Results behind an item, in order of their index."""
         seqs, ended = self._index.seqs, self._index.outcomes
         wanted: list[int] = []
@@ -52,7 +72,9 @@ class ResultReader:
             for result in await self._look_up(wanted):
                 yield result
 
-    async def by_completion(self, after_seq: int, outcomes: frozenset[Outcome] = frozenset()) -> AsyncIterator[tuple[int, ItemResult]]:
+    async def by_completion(
+        self, after_seq: int, outcomes: frozenset[Outcome] = frozenset()
+    ) -> AsyncIterator[tuple[int, ItemResult]]:
         """(sequence number, result), in the order of the log."""
         cursor = after_seq
         while cursor < self._through_seq:
