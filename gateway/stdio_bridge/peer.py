@@ -28,11 +28,11 @@ from flowspan.jsonrpc import (
     SessionEvent,
     ViolationMeter,
     WireError,
-    classify_execution_error,
     printable,
     to_flowspan_error,
 )
 from gateway.methods.context import RequestLink, RequestOrigin
+from gateway.stdio_bridge.call_results import call_failure, decode_result, too_long
 from gateway.stdio_bridge.execute_lines import ExecuteLines
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
@@ -46,6 +46,7 @@ from gateway.stdio_bridge.handshake import (
     read_initialize,
 )
 from gateway.stdio_bridge.linking import link_request
+from gateway.stdio_bridge.liveness import Liveness
 from gateway.stdio_bridge.process import ComponentProcess
 from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
 from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_LINES, FLUSH_LINES, StdioPlugin
@@ -55,10 +56,6 @@ _log = structlog.get_logger("flowspan.bridge")
 
 _BACKLOG_POLL_S: Final = 0.002
 """How often a pipe that was full is looked at while calls wait for it."""
-
-
-MAX_PINGS_UNANSWERED: Final = 3
-"""A process that hangs in an item is found by the item's time-out; this finds one that hangs in itself."""
 
 
 class HandshakeError(FlowspanError):
@@ -79,10 +76,6 @@ class PeerOwner(Protocol):
         ...
 
 
-class _ExecuteResult(msgspec.Struct, gc=False):
-    output: msgspec.Raw
-
-
 class _Progress(msgspec.Struct):
     id: int | str | None = None
     taskToken: str | None = None
@@ -97,9 +90,6 @@ class _Cancel(msgspec.Struct):
 class _CancelAnswer(msgspec.Struct):
     dropped: list[int | str] = []
     running: list[int | str] = []
-
-
-_decode_result: Final = msgspec.json.Decoder(_ExecuteResult).decode
 
 
 class ComponentPeer:
@@ -135,10 +125,7 @@ class ComponentPeer:
         self._undelivered: set[int] = set()
         self._early: list[CallResult] = []
         self._namespaces: set[str] = set()
-        self._partial_since: float | None = None
-        self._saw_closed_stdin = False
-        self._pings_unanswered = 0
-        self._pinged_at = 0.0
+        self._liveness = Liveness(self._process, plugin.stall_s, plugin.ping_s, self._send_ping)
         self._loop: Final = asyncio.get_running_loop()
         self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
         self.calls: dict[int, ComponentCall] = {}
@@ -261,7 +248,7 @@ class ComponentPeer:
             if not line:
                 continue
             if len(line) > max_line_bytes:
-                self._end_early(call, _too_long("input", max_line_bytes, len(line)))
+                self._end_early(call, too_long("input", max_line_bytes, len(line)))
                 continue
             lines.append(line)
             numbers.append(call.number)
@@ -398,7 +385,7 @@ class ComponentPeer:
                 self._take_answers(event.answers, results)
             else:
                 self._take(event)
-        self._partial_since = self._loop.time() if self._session.partial_bytes else None
+        self._liveness.on_read(self._session.partial_bytes, self._loop.time())
         if results:
             self._owner.on_peer_results(self, results)
 
@@ -416,7 +403,7 @@ class ComponentPeer:
                 continue
             if result is not None:
                 try:
-                    output = bytes(_decode_result(result).output)
+                    output = bytes(decode_result(result).output)
                 except (ValueError, msgspec.MsgspecError):
                     self._count_violation("an answer to components/execute has no output")
                     add((call, CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.plugin.name!r} answered without an output")))
@@ -424,18 +411,14 @@ class ComponentPeer:
                 if len(output) <= max_output_bytes:
                     add((call, output))
                 else:
-                    add((call, _too_long("output", max_output_bytes, len(output))))
+                    add((call, too_long("output", max_output_bytes, len(output))))
             else:
                 assert error is not None
-                add((call, self._failure(error)))
+                add((call, call_failure(error, self.dialect)))
         if self.parked or self.alone:
             for call, _ in results:
                 self.parked.discard(call.number)
                 self.alone.discard(call.number)
-
-    def _failure(self, error: WireError) -> CallFailure:
-        code, message, data = classify_execution_error(error, self.dialect)
-        return CallFailure(code, message, data, _retry_after_s(data))
 
     def _take_answer(self, request_id: RequestId, result: bytes | None, error: WireError | None) -> None:
         """An answer to something else than a call."""
@@ -521,42 +504,21 @@ class ComponentPeer:
     # -- end -----------------------------------------------------------------------------------------------------------------
 
     def check_health(self) -> None:
-        """To be called each second: ends a process whose pipe has been stuck, or that answers no ping, for too long."""
-        self._check_pipe()
-        if self.declaration is not None and self.declaration.ping and self.is_up:
-            self._check_ping()
+        """To be called each second: ends a process that shows no sign of life for too long."""
+        answers_pings = self.is_up and self.declaration is not None and self.declaration.ping
+        fault = self._liveness.find_fault(self._loop.time(), answers_pings=answers_pings)
+        if fault is not None:
+            self.give_up(fault)
 
-    def _check_ping(self) -> None:
-        now, interval_s = self._loop.time(), self.plugin.ping_s
-        if now - self._pinged_at < interval_s:
-            return
-        if self._pings_unanswered >= MAX_PINGS_UNANSWERED:
-            self.give_up(f"it answered none of {MAX_PINGS_UNANSWERED} pings, {interval_s:g} s apart")
-            return
-        self._pinged_at = now
-        self._pings_unanswered += 1
+    def _send_ping(self) -> None:
         request_id, line = self._session.request("ping", b"{}")
 
         def settle(_result: bytes | None) -> None:
-            # Whatever it answers, it lives.
             self._acks.pop(request_id, None)
-            self._pings_unanswered = 0
+            self._liveness.on_pong()
 
         self._acks[request_id] = settle
         self._process.write(line)
-
-    def _check_pipe(self) -> None:
-        now, limit = self._loop.time(), self.plugin.stall_s
-        since = self._process.stalled_since
-        if since is not None and now - since > limit:
-            self.give_up(f"it has not read its stdin for {limit:g} s")
-        elif not self._process.stdin_is_open and self._process.is_running:
-            # An exit closes stdin too, a moment before it is seen.
-            if self._saw_closed_stdin:
-                self.give_up("it closed its stdin")
-            self._saw_closed_stdin = True
-        elif self._partial_since is not None and now - self._partial_since > limit:
-            self.give_up(f"it left a line on its stdout unfinished for {limit:g} s")
 
     def give_up(self, why: str) -> None:
         """End the process at once: it cannot be talked with. Harmless if repeated."""
@@ -607,32 +569,3 @@ class ComponentPeer:
 
 def _no_line(_call: ComponentCall) -> bytes:
     return b""
-
-
-def _too_long(limit: str, max_bytes: int, actual: int) -> CallFailure:
-    error = {"reason": Reason.LIMIT_EXCEEDED.value, "limit": limit, "max": max_bytes, "actual": actual}
-    return CallFailure(
-        FlowErrorCode.COMPONENT_FAILED,
-        f"the {limit} has {actual} bytes, at most {max_bytes} are accepted; pass it as a blob",
-        msgspec.json.encode(error),
-    )
-
-
-class _RetryHint(msgspec.Struct):
-    retryAfterMs: float | None = None
-    retry_after_ms: float | None = None
-    retryAfter: float | None = None
-    retry_after: float | None = None
-
-
-def _retry_after_s(data: bytes | None) -> float | None:
-    """The component's wish, in seconds, from `error.data`; None if it has none or an absurd one."""
-    if data is None or b"etry" not in data:
-        return None
-    try:
-        hint = msgspec.json.decode(data, type=_RetryHint)
-    except msgspec.MsgspecError:
-        return None
-    wish_ms = hint.retryAfterMs if hint.retryAfterMs is not None else hint.retry_after_ms
-    wish_s = wish_ms / 1000 if wish_ms is not None else hint.retryAfter if hint.retryAfter is not None else hint.retry_after
-    return wish_s if wish_s is not None and 0 <= wish_s <= 86_400 else None
