@@ -87,7 +87,7 @@ class RunWatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredFlow:
-    """Answer of `store_flow`. `diagnostics`: objects as in docs/flow-language (kind, code, level, message, path, line, column)."""
+    """Answer of `store_flow`. `diagnostics`: objects (kind, code, level, message, path, line, column) as in docs/flow-language."""
 
     flow_id: str
     flow_name: str | None
@@ -132,7 +132,7 @@ class RuntimeApi(Protocol):
         """Durable when it returns. A repeated `request_id` returns the first run; with another request: ConflictError."""
         ...
 
-    async def stage_inputs(self, stage_id: str, chunks: Sequence[InputChunk]) -> None:
+    async def stage_inputs(self, stage_id: str, chunks: Sequence[InputChunk], *, namespace: str = "default") -> None:
         """Inputs of a streamed submit, in order; `stage_id` is the caller's own unique text."""
         ...
 
@@ -202,7 +202,9 @@ class RuntimeApi(Protocol):
 
     # flows
 
-    async def store_flow(self, document: bytes, *, namespace: str = "default", is_yaml: bool | None = None, dry_run: bool = False) -> StoredFlow:
+    async def store_flow(
+        self, document: bytes, *, namespace: str = "default", is_yaml: bool | None = None, dry_run: bool = False
+    ) -> StoredFlow:
         """`is_yaml` None: YAML unless it begins with a brace. FlowInvalidError if it does not compile (not with dry_run)."""
         ...
 

@@ -30,7 +30,7 @@ class Limits:
         items_per_run: inputs of one run, streamed submits included.
         depth: nesting of sub-runs; a run without parent has depth 1.
         runs_per_tree, open_runs: bounds on runaway recursion and on one namespace.
-        result_bytes: one step's output.
+        result_bytes: one item's result, >= 1 MiB; beyond `INLINE_RESULT_BYTES` it is kept as a blob.
         call_timeout_s: one attempt, if the step does not say.
         transport_retries: attempts repeated after TIMEOUT and UNREACHABLE.
         attributable_crashes: so many crashes that only this item can have caused fail it.

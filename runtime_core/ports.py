@@ -283,9 +283,7 @@ class Store(Protocol):
 
     async def find_request(self, namespace: str, request_key: str) -> ExistingRun | None: ...
 
-    async def list_runs(
-        self, run_filter: RunFilter, *, limit: int, after: str | None
-    ) -> tuple[list[RunRecord], str | None]:
+    async def list_runs(self, run_filter: RunFilter, *, limit: int, after: str | None) -> tuple[list[RunRecord], str | None]:
         """A page and the token of the next page."""
         ...
 
@@ -389,7 +387,9 @@ class EngineSink(Protocol):
         """Slots became free, or the server's state changed, other than by results."""
         ...
 
-    def on_crash(self, server: ComponentServer, calls: Sequence[ComponentCall], unsent: Sequence[ComponentCall], failure: CallFailure) -> None:
+    def on_crash(
+        self, server: ComponentServer, calls: Sequence[ComponentCall], unsent: Sequence[ComponentCall], failure: CallFailure
+    ) -> None:
         """A process of the server ended with `calls` in flight. `unsent` never reached it: they count as never tried."""
         ...
 

@@ -73,9 +73,7 @@ class Dispatcher:
         on_progress_report: called with what components report.
     """
 
-    def __init__(
-        self, store: Store, router: ComponentRouter, clock: Clock, limits: Limits, naming: CallNaming
-    ) -> None:
+    def __init__(self, store: Store, router: ComponentRouter, clock: Clock, limits: Limits, naming: CallNaming) -> None:
         self.calls: dict[int, ComponentCall] = {}
         self.parking = Parking()
         self.lanes: dict[ComponentServer, Lane] = {}
@@ -117,6 +115,8 @@ class Dispatcher:
     def attach(self, run: OpenRun) -> None:
         """Give a run its sites and lanes. It takes part in scheduling after `enter`."""
         run.sites = [self._site(run, index) for index in range(len(run.plan.steps))]
+        several = run.plan.component_steps > 1
+        run.journals_steps = several and any(site.lane.server.journaled for site in run.sites)
         first = next((index for index in run.plan.initial_ready if index < len(run.sites)), None)
         run.entry = self._run_lane(run, self._inline) if first is None else run.sites[first].run_lane
         run.entry.is_entry = True
@@ -455,9 +455,20 @@ class Dispatcher:
                 large, run.large_results = run.large_results, []
                 self.on_large_results(run, large)
             if run.run_key:
-                appends += run.flush(now_us)
+                rows = run.flush(now_us)
+                if rows:
+                    appends += rows
+                else:
+                    self._queue_unlogged(run)
         if appends:
             self._store.append(appends)
+
+    def _queue_unlogged(self, run: OpenRun) -> None:
+        calls = run.take_unlogged()
+        for call in calls:
+            call.owner.run_lane.ready.append(call)
+        if calls:
+            self.turn_soon()
 
     def _tell_abandoned(self, run: OpenRun) -> None:
         """Items of the run have ended while steps that nothing needs were still running."""
@@ -490,7 +501,9 @@ class Dispatcher:
             by_server.setdefault(site.lane.server, []).append(call)
             site.lane.suspects.ended([suspect_key(call)])
             timeout_s = call.template.timeout_s
-            message = f"step {site.step.id} of item {call.item_index}: no answer from {site.lane.server.name} within {timeout_s:g} s"
+            message = (
+                f"step {site.step.id} of item {call.item_index}: no answer from {site.lane.server.name} within {timeout_s:g} s"
+            )
             site.run.on_failure(call, site, CallFailure(code, message))
             self._dirty[site.run] = None
         for server, late in by_server.items():

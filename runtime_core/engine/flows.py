@@ -30,7 +30,9 @@ class FlowLibrary:
         self._store = store
         self._plans: OrderedDict[tuple[str, str, bytes, bytes], FlowPlan] = OrderedDict()
 
-    async def plan(self, namespace: str, flow_id: str, overrides: bytes | None = None, variables: bytes | None = None) -> FlowPlan:
+    async def plan(
+        self, namespace: str, flow_id: str, overrides: bytes | None = None, variables: bytes | None = None
+    ) -> FlowPlan:
         """The compiled flow, with overrides and variables applied.
 
         Raises:
@@ -76,7 +78,9 @@ class FlowLibrary:
         blob = await self._blob(namespace, flow_id)
         return _document(blob)
 
-    async def list_flows(self, namespace: str, page_size: int, page_token: str | None) -> tuple[Sequence[FlowDocument], str | None]:
+    async def list_flows(
+        self, namespace: str, page_size: int, page_token: str | None
+    ) -> tuple[Sequence[FlowDocument], str | None]:
         blobs, token = await self._store.list_blobs(namespace, "flow", limit=page_size, after=page_token)
         return [_document(blob) for blob in blobs], token
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
+from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode, Reason
 from flowspan.view.events import AttemptCause, AttemptEnded, Outcome, RunStatusCode
 from flowspan.view.status import ItemCounts, RunDescription
 from runtime_core.calls import CallFailure, CallTemplate, ComponentCall
@@ -23,7 +23,7 @@ from runtime_core.engine.settings import RunSettings
 from runtime_core.flow.execution import ItemExecution, ReadyCall
 from runtime_core.flow.plan import FlowPlan, PlannedStep
 from runtime_core.flow.retry import RetryPolicy, decide
-from runtime_core.limits import SEGMENT_BYTES, TAIL_BYTES, Limits
+from runtime_core.limits import INLINE_RESULT_BYTES, SEGMENT_BYTES, TAIL_BYTES, Limits
 from runtime_core.model.item_index import seal_index
 from runtime_core.model.machine import RunMachine, Tally, counts_of
 from runtime_core.ports import Append, LogRow, RunEnd, SegmentCodec
@@ -35,12 +35,25 @@ CANCELLED_PAYLOAD: Final = CallFailure(FlowErrorCode.CANCELLED, "the run was can
 """Result of an item that had started when its run was cancelled."""
 
 
+INLINE_LIMIT: Final = 1 << 20
+"""Results up to here need no second look: every limit below lies above it."""
+
+
+def _too_large(actual: int, limit: int) -> bytes:
+    """The error of an item whose result exceeds the limit."""
+    message = f"the result has {actual} bytes; at most {limit} are allowed: put large values into blobs"
+    data = msgspec.json.encode({"reason": Reason.LIMIT_EXCEEDED.value, "limit": "resultBytes", "max": limit, "actual": actual})
+    return CallFailure(ERROR_TABLE[Reason.LIMIT_EXCEEDED].flow, message, data).payload()
+
+
 class StepSite:
     """A step of a run at the component server that its path leads to: the `owner` of its calls."""
 
     __slots__ = ("lane", "policy", "run", "run_lane", "step", "template")
 
-    def __init__(self, run: OpenRun, step: PlannedStep, template: CallTemplate, lane: Lane, run_lane: RunLane, policy: RetryPolicy) -> None:
+    def __init__(
+        self, run: OpenRun, step: PlannedStep, template: CallTemplate, lane: Lane, run_lane: RunLane, policy: RetryPolicy
+    ) -> None:
         self.run = run
         self.step = step
         self.template = template
@@ -83,7 +96,9 @@ class OpenRun:
 
     Args:
         numbers: where call numbers come from.
-        site_of: makes the site of a step on first use (routes its component).
+
+    Attributes:
+        journals_steps: the end of each step is an event: items have several, and not all run inside the gateway.
     """
 
     __slots__ = (
@@ -106,7 +121,9 @@ class OpenRun:
         "epoch",
         "inputs",
         "items",
+        "journals_steps",
         "lanes",
+        "large_results",
         "machine",
         "namespace",
         "numbers",
@@ -150,7 +167,9 @@ class OpenRun:
         self.tail: deque[LogRow] = deque()
         self.waiters: list[asyncio.Future[None]] = []
         self.deleted = False
+        self.journals_steps = False
         self.abandoned: list[int] = []
+        self.large_results: list[tuple[int, Outcome, bytes]] = []
         self._tail_bytes = 0
         self._codec = codec
         self._limits = limits
@@ -285,6 +304,11 @@ class OpenRun:
         failures = self._failures.get((call.item_index, call.template.step_index))
         return failures[0] if failures else 0
 
+    def end_with_blob(self, item_index: int, outcome: Outcome, blob_id: str) -> None:
+        """The item's result is in a blob that is durable."""
+        if self.items.pop(item_index, None) is not None:
+            self.machine.complete_item(item_index, outcome, blob_id.encode(), is_blob=True)
+
     # --- the log
 
     def flush(self, now_us: int) -> list[Append]:
@@ -350,12 +374,18 @@ class OpenRun:
         if end is not None:
             self._end_item(item_index, end.outcome, end.payload)
             return
-        if site.lane.server.journaled and self.plan.component_steps > 1:
+        if self.journals_steps:
             self.machine.complete_step(item_index, site.step.index, outcome, payload)
         for one in ready:
             self._queued.append(self._new_call(item_index, execution, one))
 
     def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
+        if len(payload) > INLINE_LIMIT:
+            if len(payload) > self._limits.result_bytes:
+                outcome, payload = Outcome.FAILED, _too_large(len(payload), self._limits.result_bytes)
+            elif len(payload) > INLINE_RESULT_BYTES:
+                self.large_results.append((item_index, outcome, payload))  # it ends when its blob is durable
+                return
         execution = self.items.pop(item_index)
         self.machine.complete_item(item_index, outcome, payload)
         if self.plan.component_steps > 1 and execution.in_flight():
@@ -369,19 +399,28 @@ class OpenRun:
             attempt += self._ended_attempts.get((item_index, step_index), 0)
         return ComponentCall(next(self.numbers), site.template, item_index, attempt, ready.input, site)
 
-    def _repeat(self, call: ComponentCall, site: StepSite, cause: AttemptCause, failure: CallFailure, *, charged: bool, delay_s: float, alone: bool) -> None:
+    def _repeat(
+        self,
+        call: ComponentCall,
+        site: StepSite,
+        cause: AttemptCause,
+        failure: CallFailure,
+        *,
+        charged: bool,
+        delay_s: float,
+        alone: bool,
+    ) -> None:
         key = (call.item_index, site.step.index)
         self._ended_attempts[key] = self._ended_attempts.get(key, 0) + 1
-        self.machine.end_attempt(
-            AttemptEnded(call.item_index, site.step.index, call.attempt, cause, charged, failure.payload())
-        )
+        self.machine.end_attempt(AttemptEnded(call.item_index, site.step.index, call.attempt, cause, charged, failure.payload()))
         again = ComponentCall(next(self.numbers), call.template, call.item_index, call.attempt + 1, call.input, site)
         self._retries.append(Retry(delay_s, again, alone))
 
-    @property
-    def has_news(self) -> bool:
-        """Whether a flush would wait to take effect: calls are collected."""
-        return bool(self._granted or self._queued or self._retries)
+    def take_unlogged(self) -> list[ComponentCall]:
+        """After a flush that had nothing to write: calls that followed steps which are not journaled. They need no commit:
+        what they rest on was durable before those steps ran."""
+        queued, self._queued = self._queued, []
+        return queued
 
 
 def is_finished(tally: Tally) -> bool:

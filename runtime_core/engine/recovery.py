@@ -72,9 +72,7 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
             for segment in runtime.codec.decode(row.data):
                 machine.replay(segment)
                 underway.take(segment)
-    plan = await runtime.flows.plan(
-        record.namespace, description.flow_id, _bytes(settings.overrides), _bytes(settings.variables)
-    )
+    plan = await runtime.flows.plan(record.namespace, description.flow_id, _bytes(settings.overrides), _bytes(settings.variables))
     run = runtime.make_run(record.namespace, description, settings, plan, machine)
     run.run_key = record.run_key
     run.epoch = runtime.epoch

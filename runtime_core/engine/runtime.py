@@ -31,7 +31,7 @@ from runtime_core.engine.inputs import InputWindow
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.paging import decode_token, encode_token
 from runtime_core.engine.progress import RateMeter
-from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader
+from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader, read_cancel_reason
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.submits import Submissions, refuse_full, refuse_quota, refuse_stopping
@@ -104,6 +104,7 @@ class Runtime:
         self.dispatcher.on_run_ended = self.on_run_ended
         self.dispatcher.on_inputs_wanted = self._load_inputs
         self.dispatcher.on_cancel_wanted = self._cancel_abandoned
+        self.dispatcher.on_large_results = self._store_results
 
     # --- life
 
@@ -296,6 +297,19 @@ class Runtime:
         if run.run_key and not self._stopping:
             self._own(load())
 
+    def _store_results(self, run: OpenRun, results: list[tuple[int, Outcome, bytes]]) -> None:
+        """Results that no message takes: first a blob, then the event that names it."""
+
+        async def store() -> None:
+            for item_index, outcome, payload in results:
+                # Errors are JSON as well; the payload of either is what the blob holds.
+                blob_id = blob_id_of_binary(payload)
+                await self.store.put_blob(run.namespace, blob_id, "binary", payload)
+                run.end_with_blob(item_index, outcome, blob_id)
+                self.dispatcher.touch(run)
+
+        self._own(store())
+
     def _cancel_abandoned(self, server: ComponentServer, calls: list[ComponentCall]) -> None:
         async def tell() -> None:
             await server.cancel(calls)
@@ -326,9 +340,21 @@ class Runtime:
         # Shielded: a caller that goes away leaves a run that is wholly there or not at all.
         return await asyncio.shield(self._own(self._submissions.submit(command)))
 
-    async def stage_inputs(self, stage_id: str, chunks: Sequence[InputChunk]) -> None:
+    async def stage_inputs(self, stage_id: str, chunks: Sequence[InputChunk], *, namespace: str = "default") -> None:
         self.refuse_if_not_serving()
+        for chunk in chunks:
+            await self.check_input_blobs([chunk.inputs[position] for position in sorted(chunk.blob_refs)], namespace)
         await self.store.stage_inputs(stage_id, chunks)
+
+    async def check_input_blobs(self, blob_ids: Sequence[bytes], namespace: str) -> None:
+        """Refuse inputs that name a blob which is not there or holds no JSON."""
+        for text in blob_ids:
+            blob_id = parse_blob_id(text.decode("ascii", "replace"), field="inputs")
+            info = await self.store.blob_info(namespace, blob_id)
+            if info is None:
+                raise NotFoundError(f"inputs: no blob {blob_id}", reason=Reason.BLOB_NOT_FOUND, blobId=blob_id)
+            if info[0] == "binary":
+                raise InvalidArgumentError(f"inputs: blob {blob_id} is not JSON", field="inputs")
 
     async def discard_stage(self, stage_id: str) -> None:
         await self.store.discard_stage(stage_id)
@@ -338,7 +364,7 @@ class Runtime:
         run = self._open(namespace, run_id)
         if run is not None:
             return self.status_of(run)
-        return _status_of_record(await self._record(namespace, run_id))
+        return await self._ended_status(await self._record(namespace, run_id))
 
     async def get_run(
         self,
@@ -692,7 +718,15 @@ class Runtime:
         index = open_index(await self.store.read_item_index(record.run_key) or b"")
         settings = msgspec.json.decode(record.settings, type=RunSettings)
         reader = ResultReader(self.store, self.codec, record.run_key, record.next_seq - 1, index, settings)
-        return _status_of_record(record), reader
+        return await self._ended_status(record), reader
+
+    async def _ended_status(self, record: RunRecord) -> RunStatus:
+        """Status without results of a run that is not open."""
+        status = _status_of_record(record)
+        if status.status is not RunStatusCode.CANCELLED:
+            return status
+        reason = await read_cancel_reason(self.store, self.codec, record, status.description)
+        return replace(status, cancel_reason=reason)
 
     async def _newer_results(self, namespace: str, run_id: str) -> dict[int, ItemResult]:
         """The newest result of each item of a run among the runs that retry it."""

@@ -96,7 +96,7 @@ class Submissions:
         runtime = self._runtime
         limits = runtime.limits
         plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
-        await self._check_blobs(command)
+        await runtime.check_input_blobs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
         now_us = runtime.clock.now_us()
         total = command.staged_total if command.stage_id is not None else len(command.inputs)
@@ -238,9 +238,7 @@ class Submissions:
         if command.stage_id is not None:
             await runtime.store.discard_stage(command.stage_id)
         if existing.fingerprint != fingerprint and not await self._means_the_same(command, existing):
-            raise ConflictError(
-                "the request id was used for a different request; use a new one", runId=existing.run_id
-            )
+            raise ConflictError("the request id was used for a different request; use a new one", runId=existing.run_id)
         return await runtime.get_status(command.namespace, existing.run_id)
 
     async def _means_the_same(self, command: SubmitRun, existing: ExistingRun) -> bool:
@@ -257,15 +255,6 @@ class Submissions:
     def _concurrency(self, command: SubmitRun) -> int:
         return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)
 
-    async def _check_blobs(self, command: SubmitRun) -> None:
-        for index in sorted(command.input_blobs):
-            blob_id = parse_blob_id(command.inputs[index].decode("ascii", "replace"), field="inputs")
-            info = await self._runtime.store.blob_info(command.namespace, blob_id)
-            if info is None:
-                raise NotFoundError(f"input {index}: no blob {blob_id}", reason=Reason.BLOB_NOT_FOUND, blobId=blob_id)
-            if info[0] == "binary":
-                raise InvalidArgumentError(f"input {index}: blob {blob_id} is not JSON", field="inputs")
-
 
 def _check(command: SubmitRun, items_per_run: int) -> None:
     """Refuse what no run can be made of."""
@@ -281,7 +270,8 @@ def _check(command: SubmitRun, items_per_run: int) -> None:
         )
     if command.item_labels and len(command.item_labels) != total:
         raise InvalidArgumentError(
-            f"itemLabels has {len(command.item_labels)} entries for {total} inputs; give one per input or none", field="itemLabels"
+            f"itemLabels has {len(command.item_labels)} entries for {total} inputs; give one per input or none",
+            field="itemLabels",
         )
 
 

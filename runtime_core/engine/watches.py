@@ -103,9 +103,7 @@ class RunWatcher:
             if self.is_over or self._closed:
                 return None
             if self._is_stopping():
-                raise UnavailableError(
-                    "the gateway is stopping; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000
-                )
+                raise UnavailableError("the gateway is stopping; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000)
             await self._wait(log)
 
     async def wait_for_slot(self) -> None:

@@ -29,7 +29,6 @@ from flowspan.view.events import (
 )
 from flowspan.view.fold import count_items
 from flowspan.view.status import ItemCounts
-
 from runtime_core.model.item_index import ItemIndex
 
 RUN_MOVES: Final[Mapping[RunStatusCode, frozenset[RunStatusCode]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,10 +11,10 @@ import pytest
 
 from flowspan.errors import FlowErrorCode
 from flowspan.view.events import RunStatusCode
+from flowspan.view.status import ResultOrder
 from runtime_core.calls import CallFailure, ComponentCall
-from runtime_core.engine.runtime import Runtime
 from runtime_core.stores.sqlite import SqliteStore
-from tests.engine.house import ONE_STEP, house
+from tests.engine.house import ONE_STEP, House, house
 
 GONE = CallFailure(FlowErrorCode.UNREACHABLE, "the process ended with signal 9")
 
@@ -39,7 +40,7 @@ async def test_one_item_that_kills_its_server_among_256_fails_alone(poison: int)
                 for call in list(h.server.open.values()):
                     h.server.answer(call, b"1")
             for _ in range(20):
-                await __import__("asyncio").sleep(0)
+                await asyncio.sleep(0)
         fold = await h.follow(run.run_id)
         assert fold.status is RunStatusCode.FAILED
         assert (fold.counts().success, fold.counts().failed) == (299, 1)
@@ -70,19 +71,16 @@ async def test_a_crash_repeats_only_what_was_in_flight() -> None:
 
 async def restarted(path: Path, document: bytes, crash_after: int, total: int, concurrency: int) -> None:
     """Run until so many calls were seen, drop the engine without a word, go on with a new one on the same files."""
-    seen: list[tuple[int, str, int]] = []
 
     def behave(call: ComponentCall) -> bytes | None:
-        return call.input if len(seen) + len(h.server.seen) <= crash_after else None
+        return call.input if len(h.server.seen) <= crash_after else None
 
     store = SqliteStore(path)
     async with house(behave, store=store) as h:
         run = await h.submit(await h.flow(document), numbers(total), max_concurrency=concurrency)
         await h.wait_until(lambda: len(h.server.seen) > crash_after)
         before = list(h.server.seen)
-        finished_before = {
-            result.item_index for result in (await _prefix(h.runtime, run.run_id))
-        }
+        finished_before = await finished_items(h, run.run_id)
     async with house(store=SqliteStore(path)) as h:
         fold = await h.follow(run.run_id)
         assert fold.status is RunStatusCode.SUCCESS
@@ -96,11 +94,9 @@ async def restarted(path: Path, document: bytes, crash_after: int, total: int, c
             assert attempt == (earlier[-1] + 1 if earlier else attempt)
 
 
-async def _prefix(runtime: Runtime, run_id: str) -> list:  # type: ignore[type-arg]
-    from flowspan.view.status import ResultOrder
-
-    status = await runtime.get_run(run_id, order=ResultOrder.BY_COMPLETION, max_bytes=1 << 24)
-    return list(status.results or [])
+async def finished_items(h: House, run_id: str) -> set[int]:
+    status = await h.runtime.get_run(run_id, order=ResultOrder.BY_COMPLETION, max_bytes=1 << 24)
+    return {result.item_index for result in status.results or ()}
 
 
 @pytest.mark.parametrize("crash_after", [0, 1, 9, 40, 90])
@@ -146,3 +142,21 @@ async def test_a_cancelled_run_stays_cancelled_over_a_restart_and_starts_nothing
         assert fold.status is RunStatusCode.CANCELLED
         assert fold.counts().cancelled == 50
         assert h.server.seen == []
+
+
+BUILTIN_FIRST = json.dumps(
+    {
+        "steps": [
+            {"id": "n", "component": "/builtin/noop", "input": {"$input": "$"}},
+            {"id": "a", "component": "/p/a", "input": {"$step": "n"}},
+            {"id": "m", "component": "/builtin/noop", "input": {"$step": "a"}},
+            {"id": "b", "component": "/p/b", "input": {"$step": "m"}},
+        ],
+        "output": {"$step": "b"},
+    }
+).encode()
+
+
+@pytest.mark.parametrize("crash_after", [0, 5, 11, 17])
+async def test_steps_behind_a_built_in_repeat_with_a_later_attempt_too(tmp_path: Path, crash_after: int) -> None:
+    await restarted(tmp_path, BUILTIN_FIRST, crash_after, 10, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import Counter
 
@@ -14,7 +15,7 @@ from flowspan.view.fold import RunFold
 from flowspan.view.status import ResultOrder
 from runtime_core.calls import CallFailure, ComponentCall
 from runtime_core.limits import Limits
-from tests.engine.house import ONE_STEP, House, house
+from tests.engine.house import ONE_STEP, house
 
 MB = 1 << 20
 
@@ -41,8 +42,8 @@ async def test_the_log_is_gapless_and_its_terminal_event_is_last_and_once() -> N
         await h.follow(run.run_id)
         segments = await h.log(run.run_id)
         events = [event for segment in segments for event in segment.events]
-        assert [segment.first_seq for segment in segments][0] == 1
-        for before, after in zip(segments, segments[1:], strict=False):
+        assert next(segment.first_seq for segment in segments) == 1
+        for before, after in itertools.pairwise(segments):
             assert after.first_seq == before.last_seq + 1
         assert isinstance(events[0], RunAccepted)
         assert [type(event) for event in events].count(RunCompleted) == 1
@@ -250,9 +251,7 @@ async def test_pages_by_index_and_by_completion_hold_every_result_once() -> None
             seen: list[int] = []
             token: str | None = None
             while True:
-                page = await h.runtime.list_run_items(
-                    run.run_id, order=order, page_size=10, page_token=token, max_bytes=MB
-                )
+                page = await h.runtime.list_run_items(run.run_id, order=order, page_size=10, page_token=token, max_bytes=MB)
                 assert len(page.items) <= 10
                 seen += [item.item_index for item in page.items]
                 token = page.next_page_token
@@ -275,7 +274,11 @@ async def test_results_that_do_not_fit_are_left_out_and_can_be_paged() -> None:
         after = -1
         while len(seen) < 50:
             page = await h.runtime.get_run(
-                run.run_id, order=ResultOrder.BY_INDEX, after_item_index=after if after >= 0 else None, limit=100, max_bytes=10_000
+                run.run_id,
+                order=ResultOrder.BY_INDEX,
+                after_item_index=after if after >= 0 else None,
+                limit=100,
+                max_bytes=10_000,
             )
             assert page.results
             seen += [result.item_index for result in page.results]
@@ -341,7 +344,7 @@ async def test_input_labels_come_back_with_results() -> None:
         assert [item.item_label for item in page.items] == ["x", "y", "z"]
 
 
-async def test_an_input_may_be_a_blob(_h: House | None = None) -> None:
+async def test_an_input_may_be_a_blob() -> None:
     async with house() as h:
         blob_id = await h.runtime.put_blob(b'{"big":true}')
         run = await h.submit(await h.flow(ONE_STEP), [b"1", blob_id.encode()], input_blobs=frozenset({1}))
@@ -349,6 +352,19 @@ async def test_an_input_may_be_a_blob(_h: House | None = None) -> None:
         assert fold.snapshot(order=ResultOrder.BY_INDEX).results[1].value == {"big": True}  # type: ignore[index]
         with pytest.raises(NotFoundError):
             await h.submit(await h.flow(ONE_STEP), [b"sha256:" + b"0" * 64], input_blobs=frozenset({0}))
+
+
+async def test_a_flow_of_built_ins_alone_is_not_journaled() -> None:
+    steps = [
+        {"id": f"s{n}", "component": "/builtin/noop", "input": {"$input": "$"} if n == 0 else {"$step": f"s{n - 1}"}}
+        for n in range(10)
+    ]
+    async with house() as h:
+        run = await h.submit(await h.flow(json.dumps({"steps": steps, "output": {"$step": "s9"}}).encode()), numbers(100))
+        fold = await h.follow(run.run_id)
+        assert fold.counts().success == 100
+        events = [event for segment in await h.log(run.run_id) for event in segment.events]
+        assert not any(isinstance(event, StepCompleted) for event in events)
 
 
 async def test_cancelled_outcomes_are_not_counted_as_failures() -> None:
@@ -366,3 +382,35 @@ async def test_cancelled_outcomes_are_not_counted_as_failures() -> None:
         assert fold.counts().cancelled == 30
         assert {result.outcome for result in fold.results} == {Outcome.CANCELLED}
         assert len(h.server.seen) == 5
+
+
+async def test_a_result_that_no_message_takes_is_kept_as_a_blob_and_one_beyond_the_limit_fails_its_item() -> None:
+    big, huge = b'"' + b"x" * 4_000_000 + b'"', b'"' + b"x" * 9_000_000 + b'"'
+    async with house(limits=Limits(result_bytes=8 << 20)) as h:
+        run = await h.submit(await h.flow(ONE_STEP), [b"1", big, huge])
+        fold = await h.follow(run.run_id)
+        small, large, failed = fold.snapshot(order=ResultOrder.BY_INDEX).results or ()
+        assert small.payload == b"1"
+        assert large.is_blob
+        assert (await h.runtime.get_blob(large.payload.decode())).data == big
+        assert failed.error is not None
+        assert "at most 8388608" in failed.error.message
+
+
+async def test_built_in_steps_are_journaled_beside_other_components() -> None:
+    document = json.dumps(
+        {
+            "steps": [
+                {"id": "n", "component": "/builtin/noop", "input": {"$input": "$"}},
+                {"id": "a", "component": "/p/a", "input": {"$step": "n"}},
+                {"id": "b", "component": "/p/b", "input": {"$step": "a"}},
+            ],
+            "output": {"$step": "b"},
+        }
+    ).encode()
+    async with house() as h:
+        run = await h.submit(await h.flow(document), numbers(50))
+        fold = await h.follow(run.run_id)
+        assert fold.counts().success == 50
+        events = [event for segment in await h.log(run.run_id) for event in segment.events]
+        assert {event.step_index for event in events if isinstance(event, StepCompleted)} == {0, 1}
