@@ -116,7 +116,7 @@ async def open_execution(
     """A gateway that has asked the test to execute one item, which stays open."""
     async with raw_peer_house(tmp_path, store=store, **options) as (h, peer):
         await peer.handshake(capabilities, components=("/work", "/child"))
-        parent = await h.submit(await h.flow(one_step("/raw/work")), [b"{}"], **{})
+        parent = await h.submit(await h.flow(one_step("/raw/work")), [b"{}"])
         execute = await peer.expect(method="components/execute")
         yield Asking(h, peer, execute, parent.run_id)
 

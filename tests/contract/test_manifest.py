@@ -58,8 +58,10 @@ def test_the_examples_of_our_page_are_the_page_s() -> None:
 
 
 def test_a_page_is_split_into_what_can_demand_something() -> None:
-    page = "---\na: b\n---\nimport x\n\n# Head\n\nOne thing. Another `thing`\nends here.\n\n1. item\n\n| a | b |\n|---|---|\n| c | d |\n"
+    page = "---\na: b\n---\nimport x\n\n# Head\n\nOne thing. Another `thing`\nends here.\n\n1. item\n\n"
+    page += "| a | b |\n|---|---|\n| c | d |\n"
     diagram = "```mermaid\nA->>B: x\n\nB-->>A: y\n```\n```json\n{\n}\n```\n"
     assert split_page(page + diagram) == [
-        "# Head", "One thing.", "Another `thing` ends here.", "1. item", "| a | b |", "| c | d |", "A->>B: x", "B-->>A: y", "{\n}",
+        "# Head", "One thing.", "Another `thing` ends here.", "1. item", "| a | b |", "| c | d |",
+        "A->>B: x", "B-->>A: y", "{\n}",
     ]  # fmt: skip

@@ -39,7 +39,9 @@ def _is_refusal(error: Message, field: str) -> bool:
     return field in error["message"] and error["data"]["field"].startswith(field)
 
 
-@requirement("submit.param.flowId", "submit.param.inputs", "submit.param.wait", "submit.param.maxConcurrency", "submit.param.overrides")
+@requirement(
+    "submit.param.flowId", "submit.param.inputs", "submit.param.wait", "submit.param.maxConcurrency", "submit.param.overrides"
+)
 async def test_what_has_the_wrong_type_or_range_is_refused_by_name(tmp_path: Path) -> None:
     async with open_execution(tmp_path) as a:
         good = {"flowId": await a.child_flow(), "inputs": [1, 2]}
@@ -64,7 +66,12 @@ async def test_what_is_no_stored_flow_is_refused(tmp_path: Path) -> None:
         binary = await a.ask("blobs/put", {"data": "AAECAw==", "blob_type": "binary"})
         error = await a.refused("runs/submit", {"flowId": binary["blob_id"], "inputs": []})
         assert error["code"] == INVALID
-        for document in ([1], "text", {"steps": [{"id": "a"}]}, {"steps": [{"id": "a", "component": "/x"}], "output": {"$step": "b"}}):
+        for document in (
+            [1],
+            "text",
+            {"steps": [{"id": "a"}]},
+            {"steps": [{"id": "a", "component": "/x"}], "output": {"$step": "b"}},
+        ):
             blob = await a.ask("blobs/put", {"data": document, "blob_type": "data"})
             error = await a.refused("runs/submit", {"flowId": blob["blob_id"], "inputs": []})
             assert (error["code"], error["data"]["reason"]) == (INVALID, "FLOW_INVALID")
@@ -89,7 +96,9 @@ async def test_one_item_per_input_whatever_the_input_is(tmp_path: Path) -> None:
         empty = check_status(await a.submit([], wait=True))
         assert (empty["status"], empty["items"]["total"], empty["results"]) == ("success", 0, [])
         assert "completedAt" in check_status(await a.submit([]))
-        request_id = await a.begin("runs/submit", {"flowId": await a.child_flow(), "inputs": values, "wait": True, "maxConcurrency": 100})
+        request_id = await a.begin(
+            "runs/submit", {"flowId": await a.child_flow(), "inputs": values, "wait": True, "maxConcurrency": 100}
+        )
         executes = await a.serve(len(values))
         assert json.dumps([one["params"]["input"] for one in executes]) == json.dumps(values)
         run = check_status(await a.result_of(request_id))
@@ -147,7 +156,14 @@ async def test_both_spellings_are_read_and_what_nobody_knows_is_ignored(tmp_path
         flow_id = await a.child_flow()
         more = {"metadata": {"k": "v"}, "someday": {"deep": [1]}, "": 1, "überhaupt": None}
         camel = {"flowId": flow_id, "inputs": [1], "maxConcurrency": 2, "flowLabel": "mine", "itemLabels": ["one"], "wait": True}
-        snake = {"flow_id": flow_id, "inputs": [1], "max_concurrency": 2, "flow_label": "mine", "item_labels": ["one"], "wait": True}
+        snake = {
+            "flow_id": flow_id,
+            "inputs": [1],
+            "max_concurrency": 2,
+            "flow_label": "mine",
+            "item_labels": ["one"],
+            "wait": True,
+        }
         for params in ({**camel, **more}, {**snake, **more}, {**snake, **camel, "flow_id": "nonsense", **more}):
             request_id = await a.begin("runs/submit", params)
             await a.serve(1)
