@@ -18,10 +18,11 @@ _lock = threading.Lock()
 
 
 def note(word: str, item: Any) -> None:
-    """One line of the ledger, whole, with the moment on the clock that all processes share."""
+    """One line of the ledger, whole, with the moment of the call on the clock that all processes share."""
+    now_ns = time.monotonic_ns()
     assert LEDGER is not None
     with _lock, LEDGER.open("ab", buffering=0) as file:
-        file.write(f"{time.monotonic_ns()} {word} {item}\n".encode())
+        file.write(f"{now_ns} {word} {item}\n".encode())
 
 
 @server.component

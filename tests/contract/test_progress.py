@@ -49,14 +49,12 @@ async def test_ten_thousand_items_are_seen_while_they_run(tmp_path: Path) -> Non
                     first_status = await h.api.get_run(run.run_id, max_bytes=0)
             seen = await polling
         await watch.aclose()
-        progress_s = first_result_s  # the status was read right then
-        print(
-            f"first result {first_result_s * 1e3:.1f} ms after the acknowledgement, all after {time.monotonic() - acknowledged_s:.2f} s"
-        )
+        total_s = time.monotonic() - acknowledged_s
+        print(f"first result {first_result_s * 1e3:.1f} ms after the acknowledgement, all after {total_s:.2f} s")
         assert first_status is not None
         assert not first_status.is_terminal
         assert 0 < first_status.items.success < ITEMS
-        assert progress_s < 2.0  # a bound for a loaded machine; the figure above is what counts
+        assert first_result_s < 2.0  # a bound for a loaded machine; the figure above is what counts
         # Progress never goes back, and there is some to see.
         ended = [one.items.success + one.items.failed for one in seen]
         assert ended == sorted(ended)

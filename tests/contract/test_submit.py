@@ -145,7 +145,8 @@ async def test_overrides_change_the_flow_for_this_run_only(tmp_path: Path) -> No
             (execute,) = await a.serve(1)
             assert execute["params"]["input"] == expected
             assert (await a.result_of(request_id))["flowId"] == flow_id
-        for wrong in ({"steps": 4}, {"nope": {"value": {}}}):
+        wrongs: list[Message] = [{"steps": 4}, {"nope": {"value": {}}}]
+        for wrong in wrongs:
             error = await a.refused("runs/submit", {"flowId": flow_id, "inputs": [1], "overrides": wrong})
             assert _is_refusal(error, "overrides")
 

@@ -27,7 +27,11 @@ async def leaf(input: Any) -> Any:
         raise ValueError("bad item")
     return {"seen": input}
 
-sub_workflow_definition = {"name": "Sub", "steps": [{"id": "s", "component": "/uc/leaf", "input": {"$input": "$.item"}}], "output": {"$step": "s"}}
+sub_workflow_definition = {
+    "name": "Sub",
+    "steps": [{"id": "s", "component": "/uc/leaf", "input": {"$input": "$.item"}}],
+    "output": {"$step": "s"},
+}
 server.run()
 """
 LEAF_FLOW: dict[str, Any] = {"name": "Leaf", **{k: v for k, v in one_step("/uc/leaf").items() if k != "name"}}

@@ -30,9 +30,12 @@ PLANES: Final = "".join(chr(plane << 16 | low) for plane in range(17) for low in
 FIXED: Final[list[Any]] = [
     2**53 + 1, -(2**53) - 1, 2**63, 2**64, 10**30, -(10**30), 10**60, -(10**62), 0, -1,
     1.0, 0.0, -0.0, 1e22, 1e-7, 1.5e300, 5e-324, 1.7976931348623157e308, 0.1, 123456789012345680.0,
-    True, False, None, "", " ", "\u2028\u2029\x00\x1f\x7f\u0080\ufeff\ufffd\uffff\\\"/", PLANES, "e\u0301 \u00e9", "\U0001f468\u200d\U0001f469",
-    [], {}, [[]], {"": {}}, {"": ""}, {"\x00": 1, "\u2028": 2, "\U0010ffff": 3, "$": 4, "a.b": 5}, {"b": 1, "a": 2, "10": 3, "9": 4},
-    _nested(60), [1, 1.0], {"outcome": "success", "value": 1}, {"completed_at_us": 1}, {"$step": "a"}, {"result": {"error": None}},
+    True, False, None, "", " ", "\u2028\u2029\x00\x1f\x7f\u0080\ufeff\ufffd\uffff\\\"/",
+    PLANES, "e\u0301 \u00e9", "\U0001f468\u200d\U0001f469",
+    [], {}, [[]], {"": {}}, {"": ""}, {"\x00": 1, "\u2028": 2, "\U0010ffff": 3, "$": 4, "a.b": 5},
+    {"b": 1, "a": 2, "10": 3, "9": 4},
+    _nested(60), [1, 1.0], {"outcome": "success", "value": 1}, {"completed_at_us": 1},
+    {"$step": "a"}, {"result": {"error": None}},
 ]  # fmt: skip
 DEEPEST: Final = next(n for n, value in enumerate(FIXED) if isinstance(value, list) and repr(value).count("[") == 30)
 RAW: Final[list[bytes]] = [
