@@ -18,10 +18,10 @@ import structlog
 
 from flowspan.errors import InvalidArgumentError
 from flowspan.protobuf.segments import ProtobufSegmentCodec
+from gateway.builtin_plugin import BuiltinPlugin
 from gateway.catalog import ComponentCatalog
 from gateway.grpc_server import GrpcServer, Listener
 from gateway.methods.table import MethodTable
-from gateway.builtin_plugin import BuiltinPlugin
 from gateway.routing import PrefixRouter, RouteEntry
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
@@ -83,9 +83,7 @@ class Gateway:
         self._builtins = BuiltinServer()
         naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
         methods = MethodTable(lambda: self._runtime)
-        self._plugins = {
-            plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins
-        }
+        self._plugins = {plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins}
         self._supervisor = StdioSupervisor(tuple(self._plugins.values()))
         servers: dict[str, ComponentServer] = {**self._plugins, BUILTIN: self._builtins}
         unknown = sorted(set(parts.routes.values()) - servers.keys())

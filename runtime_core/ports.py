@@ -56,6 +56,7 @@ class RunEnd:
     completed_at_us: int
     counts: ItemCounts
     item_index: bytes
+    cancel_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class RunRecord:
     settings: bytes
     counts: ItemCounts | None
     completed_at_us: int | None
+    cancel_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,15 +229,20 @@ class Dispatcher:
             if self.calls.pop(call.number, None) is not None:
                 self._requeue(call)
         in_flight = [call for call in calls if self.calls.pop(call.number, None) is not None]
+        # What was parked ran no code of its own: it is repeated, but under no suspicion.
+        suspects = [call for call in in_flight if not self.parking.is_parked(call)]
         for call in in_flight:
-            self.parking.forget(call)
-        if in_flight:
+            if self.parking.is_parked(call):
+                self.parking.forget(call)
+                call.owner.run.on_crash(call, call.owner, failure)
+                self._dirty[call.owner.run] = None
+        if suspects:
             lane = self.lanes[server]
-            guilty = lane.suspects.crashed([suspect_key(call) for call in in_flight])
-            for call in in_flight:
+            guilty = lane.suspects.crashed([suspect_key(call) for call in suspects])
+            for call in suspects:
                 run = call.owner.run
                 key = suspect_key(call)
-                if run.on_crash(call, call.owner, failure, is_guilty=key == guilty):
+                if run.on_crash(call, call.owner, failure, alone=True, is_guilty=key == guilty):
                     lane.suspects_pending += 1
                 else:
                     lane.suspects.forget(key)

@@ -260,8 +260,10 @@ class OpenRun:
                 return
         self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
 
-    def on_crash(self, call: ComponentCall, site: StepSite, failure: CallFailure, *, is_guilty: bool) -> bool:
-        """The process died with this call in flight. True if it is to be tried again, alone."""
+    def on_crash(
+        self, call: ComponentCall, site: StepSite, failure: CallFailure, *, alone: bool = False, is_guilty: bool = False
+    ) -> bool:
+        """The process died with this call in flight. True if it is to be tried again (`alone`: as a suspect)."""
         item_index = call.item_index
         execution = self.items.get(item_index)
         if execution is None:
@@ -275,7 +277,7 @@ class OpenRun:
             if crashes >= self._limits.attributable_crashes:
                 self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
                 return False
-        self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=True)
+        self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=alone)
         return True
 
     def cancel_items(self, item_indexes: Iterable[int]) -> None:
@@ -342,7 +344,7 @@ class OpenRun:
             note.retries, self._retries = self._retries, []
             if tally.status.is_terminal and tally.completed_at_us is not None:
                 counts = counts_of(tally, self.machine.total, self.machine.max_concurrency)
-                end = RunEnd(tally.status, tally.completed_at_us, counts, seal_index(self.machine.index()))
+                end = RunEnd(tally.status, tally.completed_at_us, counts, seal_index(self.machine.index()), tally.cancel_reason)
         return Append(self.run_key, self.epoch, row.first_seq, row.last_seq, data, end, note)
 
     def on_durable(self, note: CommitNote) -> None:

@@ -28,6 +28,7 @@ from runtime_core.engine.cancels import Cancels
 from runtime_core.engine.dispatcher import Dispatcher
 from runtime_core.engine.flows import FlowLibrary
 from runtime_core.engine.inputs import InputWindow
+from runtime_core.engine.lane import suspect_key
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.paging import decode_token, encode_token
 from runtime_core.engine.progress import RateMeter
@@ -497,6 +498,8 @@ class Runtime:
         lane = call.owner.lane
         if parking.open_wait(call, run_id, self.clock.monotonic_s()):
             lane.server.park(call)
+            # It runs no code while it waits; what it waits for may be the next suspect to be tried.
+            lane.suspects.ended([suspect_key(call)])
             dispatcher.turn_soon()
         is_open = True
 
@@ -769,7 +772,9 @@ def _status_of_record(record: RunRecord) -> RunStatus:
     description = msgspec.json.decode(record.description, type=RunDescription)
     if record.counts is None:
         raise NotFoundError(f"run {record.run_id} is being recovered", reason=Reason.UNAVAILABLE, retryAfterMs=500)
-    return RunStatus(description, record.status, record.counts, record.next_seq - 1, record.completed_at_us)
+    return RunStatus(
+        description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason
+    )
 
 
 def _stored_statuses(statuses: set[RunStatusCode]) -> set[RunStatusCode]:

@@ -76,6 +76,7 @@ class _Run:
             new.settings,
             None if end is None else end.counts,
             None if end is None else end.completed_at_us,
+            None if end is None else end.cancel_reason,
         )
 
     def matches(self, wanted: RunFilter) -> bool:

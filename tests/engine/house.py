@@ -90,7 +90,7 @@ class PlayedServer:
         self.sink.on_crash(self, calls, [], failure)
 
     def can_start_alone(self) -> bool:
-        return self.is_up and not self.open
+        return self.is_up and len(self.open) == len(self.parked)
 
     def start_alone(self, calls: Sequence[ComponentCall]) -> None:
         self.alone.update(call.number for call in calls)

@@ -414,3 +414,14 @@ async def test_built_in_steps_are_journaled_beside_other_components() -> None:
         assert fold.counts().success == 50
         events = [event for segment in await h.log(run.run_id) for event in segment.events]
         assert {event.step_index for event in events if isinstance(event, StepCompleted)} == {0, 1}
+
+
+async def test_the_reason_of_a_cancel_outlives_the_run() -> None:
+    async with house(lambda call: None) as h:
+        run = await h.submit(await h.flow(ONE_STEP), numbers(3), max_concurrency=1)
+        await h.wait_until(lambda: len(h.server.open) == 1)
+        await h.runtime.cancel_run(run.run_id, reason="no longer needed")
+        for call in list(h.server.open.values()):
+            h.server.answer(call, b"1")
+        await h.follow(run.run_id)
+        assert (await h.runtime.get_run(run.run_id, max_bytes=MB)).cancel_reason == "no longer needed"

@@ -11,6 +11,7 @@ from flowspan.view.events import RunStatusCode
 from runtime_core.api import SubmitRun
 from runtime_core.calls import ComponentCall
 from tests.engine.house import ONE_STEP, House, house
+from tests.engine.test_crashes import GONE
 
 
 class Nesting:
@@ -122,8 +123,6 @@ async def test_a_repeated_attempt_finds_the_sub_run_of_the_former_one() -> None:
         children = [await h.submit(flow_id, [b"7"], task_token=token) for _ in range(2)]
         assert children[0].run_id != children[1].run_id
         assert children[0].description.parent_run_id == call.template.run_id
-        from tests.engine.test_crashes import GONE
-
         h.server.crash(GONE)
         await h.wait_until(lambda: any(one.template.run_id == call.template.run_id for one in h.server.open.values()))
         again = next(one for one in h.server.open.values() if one.template.run_id == call.template.run_id)
@@ -146,3 +145,29 @@ async def test_a_cancel_goes_down_to_sub_runs_but_not_to_detached_ones() -> None
         statuses = {run.run_id: await h.runtime.get_run(run.run_id, max_bytes=1 << 20) for run in (child, detached)}
         assert statuses[child.run_id].cancel_reason is not None
         assert statuses[detached.run_id].cancel_reason is None
+
+
+async def test_a_crash_under_waiting_parents_finds_the_child_and_lets_the_parents_go_on() -> None:
+    """Parents that are parked are no suspects: the child that kills the server is found, they get its failure."""
+    nesting = Nesting()
+    crashes = 0
+    async with house(nesting.behave) as h:
+        nesting.h = h
+
+        def behave(call: ComponentCall) -> bytes | None:
+            nonlocal crashes
+            if call.input == b"0":
+                crashes += 1
+                asyncio.get_running_loop().call_soon(h.server.crash, GONE)
+                return None
+            return nesting.behave(call)
+
+        h.server.behave = behave
+        nesting.flow_id = await h.flow(ONE_STEP)
+        run = await h.submit(nesting.flow_id, [b"2"] * 5, max_concurrency=5)
+        fold = await h.follow(run.run_id)
+        assert fold.counts().success == 5
+        assert crashes >= 15
+        for task in list(nesting.tasks):
+            task.cancel()
+        await asyncio.gather(*nesting.tasks, return_exceptions=True)

@@ -13,7 +13,7 @@ from runtime_core.stores.append_groups import group_appends
 
 _ADVANCE: Final = "UPDATE log_head SET next_seq = ?, is_open = ? WHERE run_key = ? AND epoch = ? AND next_seq = ? AND is_open = 1"
 _INSERT_ROW: Final = "INSERT INTO log_row (run_key, last_seq, first_seq, data) VALUES (?, ?, ?, ?)"
-_END_RUN: Final = "UPDATE run SET status = ?, completed_at_us = ?, counts = ? WHERE run_key = ?"
+_END_RUN: Final = "UPDATE run SET status = ?, completed_at_us = ?, counts = ?, cancel_reason = ? WHERE run_key = ?"
 _SEAL_INDEX: Final = "INSERT INTO item_index (run_key, data) VALUES (?, ?)"
 _ROWS_AFTER: Final = (
     "SELECT first_seq, last_seq, data FROM log_row WHERE run_key = ?1 AND last_seq > ?2"
@@ -61,7 +61,7 @@ def write_appends(db: apsw.Connection, appends: Sequence[Append], committed: lis
 def end_run(db: apsw.Connection, run_key: int, end: RunEnd) -> None:
     """Write the facts of a run's end; its log was closed before."""
     counts = msgspec.json.encode(end.counts).decode()
-    db.execute(_END_RUN, (int(end.status), end.completed_at_us, counts, run_key))
+    db.execute(_END_RUN, (int(end.status), end.completed_at_us, counts, end.cancel_reason, run_key))
     db.execute(_SEAL_INDEX, (run_key, end.item_index))
 
 

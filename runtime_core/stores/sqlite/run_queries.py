@@ -17,7 +17,7 @@ from runtime_core.stores.sqlite.inputs import decode_chunk
 
 _SELECT: Final = (
     "SELECT run.run_key, run.namespace, run.run_id, log_head.epoch, log_head.next_seq, run.status, run_document.description,"
-    " run_document.settings, run.counts, run.completed_at_us FROM run JOIN log_head USING (run_key)"
+    " run_document.settings, run.counts, run.completed_at_us, run.cancel_reason FROM run JOIN log_head USING (run_key)"
     " JOIN run_document USING (run_key) WHERE "
 )
 _EQUALITIES: Final = ("flow_id", "flow_label", "parent_run_id", "root_run_id")
@@ -31,7 +31,7 @@ def _records(db: apsw.Connection, sql: str, bindings: Sequence[str | int] = ()) 
 
 
 def _record(row: Any) -> RunRecord:
-    run_key, namespace, run_id, epoch, next_seq, status, description, settings, counts, completed_at_us = row
+    run_key, namespace, run_id, epoch, next_seq, status, description, settings, counts, completed_at_us, cancel_reason = row
     return RunRecord(
         run_key,
         namespace,
@@ -43,6 +43,7 @@ def _record(row: Any) -> RunRecord:
         settings,
         None if counts is None else _counts.decode(counts),
         completed_at_us,
+        cancel_reason,
     )
 
 

@@ -50,6 +50,7 @@ CREATE TABLE run (
     status INTEGER NOT NULL CHECK (status BETWEEN 2 AND 5),
     completed_at_us INTEGER,
     counts TEXT,
+    cancel_reason TEXT,
     input_set_id INTEGER NOT NULL REFERENCES input_set (input_set_id),
     UNIQUE (namespace, run_id),
     CHECK ((status = 2) = (completed_at_us IS NULL)),

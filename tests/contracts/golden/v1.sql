@@ -87,12 +87,13 @@ CREATE TABLE run (
     status INTEGER NOT NULL CHECK (status BETWEEN 2 AND 5),
     completed_at_us INTEGER,
     counts TEXT,
+    cancel_reason TEXT,
     input_set_id INTEGER NOT NULL REFERENCES input_set (input_set_id),
     UNIQUE (namespace, run_id),
     CHECK ((status = 2) = (completed_at_us IS NULL)),
     CHECK ((status = 2) = (counts IS NULL))
 ) STRICT;
-INSERT INTO "run" VALUES(1,'default','golden','sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff','greet',NULL,'golden',NULL,NULL,1000,3,2,NULL,NULL,1);
+INSERT INTO "run" VALUES(1,'default','golden','sha256:ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff','greet',NULL,'golden',NULL,NULL,1000,3,2,NULL,NULL,NULL,1);
 CREATE TABLE run_document (
     run_key INTEGER PRIMARY KEY REFERENCES run (run_key) ON DELETE CASCADE,
     description BLOB NOT NULL,
