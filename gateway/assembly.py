@@ -1,0 +1,113 @@
+"""From a configuration to the parts of a gateway: the one place that knows both the file's words and the parts' own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from flowspan.errors import FlowspanError, PreconditionError
+from gateway.app import BUILTIN, GatewayParts
+from gateway.config import BuiltinPlugin, Config, ConfigError, MemoryStore, Problem, StdioPlugin, Tls
+from gateway.grpc_server import Listener
+from gateway.stdio_bridge.launch import Isolation, LaunchSpec
+from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
+from runtime_core.ports import Store
+from runtime_core.stores.memory import MemoryStore as MemoryRuns
+from runtime_core.stores.sqlite import SqliteStore as SqliteRuns
+
+
+def assemble(
+    config: Config, *, store: Path | None, listen: Sequence[str] = (), token: str | None = None, name: str = "flowspan.yml"
+) -> GatewayParts:
+    """The parts of a gateway, none of them started.
+
+    Args:
+        store: directory of the runs; None: in memory. (What the configuration says about its store is for `choose_store`.)
+        listen: `unix:/path` or `host:port`; none: an embedded gateway without listeners.
+        token: what callers on TCP must show; None: nothing.
+        name: the configuration's file, for messages.
+
+    Raises:
+        ConfigError: the configuration asks for something that this version does not run.
+        PreconditionError: a file of `tls` cannot be used.
+    """
+    problems: list[Problem] = []
+    plugins: list[StdioServerSettings] = []
+    for plugin_name, plugin in config.plugins.items():
+        if isinstance(plugin, StdioPlugin):
+            plugins.append(_stdio(plugin_name, plugin))
+        elif not (isinstance(plugin, BuiltinPlugin) and plugin_name == BUILTIN):
+            what = (
+                f"plugins of type {plugin.type!r}"
+                if plugin.type != "builtin"
+                else f"built-ins under a name other than {BUILTIN!r}"
+            )
+            problems.append(Problem(f"/plugins/{plugin_name}", f"{what} are not run by this version"))
+    routes: dict[str, str] = {}
+    for prefix, targets in config.routes.items():
+        if any(route.conditions for route in targets):
+            problems.append(Problem(f"/routes/{prefix.replace('/', '~1')}", "conditions are not evaluated by this version"))
+        routes[prefix] = targets[0].plugin
+    if problems:
+        raise ConfigError(name, problems)
+    credentials = None if config.tls is None else _credentials(config.tls)
+    runs: Store = MemoryRuns() if store is None else SqliteRuns(store)
+    return GatewayParts(
+        store=runs,
+        plugins=plugins,
+        routes=routes,
+        listeners=[
+            Listener(address) if address.startswith("unix:") else Listener(address, token, credentials) for address in listen
+        ],
+        limits=config.limits.to_core(),
+        drain_s=config.engine.drain_grace_s,
+    )
+
+
+def choose_store(config: Config, default: Path) -> Path | None:
+    """The directory that the configuration names, else `default`; None for memory."""
+    if config.store is None:
+        return default
+    return None if isinstance(config.store, MemoryStore) else config.store.path
+
+
+def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
+    limits, timeouts = plugin.limits, plugin.timeouts
+    return StdioServerSettings(
+        launch=LaunchSpec(
+            name,
+            plugin.command,
+            plugin.args,
+            env=plugin.env,
+            cwd=None if plugin.cwd is None else str(plugin.cwd),
+            max_open_files=limits.max_open_files,
+            max_address_space_bytes=limits.max_address_space_bytes,
+            max_processes=limits.max_processes,
+            nice=limits.nice,
+            isolation=Isolation(plugin.isolation),
+        ),
+        replicas=plugin.replicas,
+        capacity=plugin.capacity,
+        dialect=plugin.dialect,
+        max_line_bytes=limits.max_line_bytes,
+        max_output_bytes=limits.max_output_bytes,
+        initialize_timeout_s=timeouts.initialize_s,
+        list_timeout_s=timeouts.list_s,
+        stall_s=timeouts.stall_s,
+        replace_grace_s=timeouts.replace_grace_s,
+        stop_grace_s=timeouts.stop_grace_s,
+    )
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    try:
+        certificate, key = tls.certificate.read_bytes(), tls.key.read_bytes()
+        client_ca = None if tls.client_ca is None else tls.client_ca.read_bytes()
+    except OSError as error:
+        raise PreconditionError(f"tls: {error.filename}: {error.strerror}") from error
+    try:
+        return grpc.ssl_server_credentials([(key, certificate)], client_ca, client_ca is not None)
+    except ValueError as error:
+        raise FlowspanError(f"tls: {error}") from error

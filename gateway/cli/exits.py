@@ -1,0 +1,96 @@
+"""How the command ends: exit codes, and what is said when something did not work."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import msgspec
+
+from flowspan.errors import FlowspanError, Reason
+from gateway.config.problems import ConfigError
+
+SUCCESS: Final = 0
+RUN_FAILED: Final = 1
+USAGE: Final = 2
+UNAVAILABLE: Final = 69
+"""EX_UNAVAILABLE: no gateway answers, or what it needs is held by another one."""
+STORAGE: Final = 74
+"""EX_IOERR: the store failed; nothing that was acknowledged is lost, nothing more is promised."""
+CONFIGURATION: Final = 78
+"""EX_CONFIG"""
+INTERRUPTED: Final = 130
+"""128 + SIGINT, as shells report it."""
+
+_UNAVAILABLE_REASONS: Final = frozenset(
+    {
+        Reason.UNAVAILABLE,
+        Reason.OVERLOADED,
+        Reason.TIMEOUT,
+        Reason.UNAUTHENTICATED,
+        Reason.PERMISSION_DENIED,
+        Reason.FAILED_PRECONDITION,
+        Reason.RESOURCE_UNAVAILABLE,
+        Reason.STORAGE_FULL,
+    }
+)
+_USAGE_REASONS: Final = frozenset(
+    {
+        Reason.INVALID_ARGUMENT,
+        Reason.FLOW_INVALID,
+        Reason.PARSE_ERROR,
+        Reason.INVALID_VALUE,
+        Reason.LIMIT_EXCEEDED,
+        Reason.NOT_FOUND,
+        Reason.RUN_NOT_FOUND,
+        Reason.FLOW_NOT_FOUND,
+        Reason.BLOB_NOT_FOUND,
+        Reason.IDEMPOTENCY_CONFLICT,
+    }
+)
+
+
+class UsageError(FlowspanError):
+    """The command line does not make sense. The message names the option and the remedy."""
+
+    default_reason = Reason.INVALID_ARGUMENT
+
+
+def exit_code_of(error: FlowspanError) -> int:
+    """The code that the command ends with for this error."""
+    if isinstance(error, ConfigError):
+        return CONFIGURATION
+    if error.reason in _UNAVAILABLE_REASONS:
+        return UNAVAILABLE
+    if error.reason is Reason.STORAGE_FAILED:
+        return STORAGE
+    return USAGE if error.reason in _USAGE_REASONS else RUN_FAILED
+
+
+def report(error: FlowspanError, *, as_json: bool) -> int:
+    """Say on stderr what happened; the exit code."""
+    if as_json:
+        body: dict[str, Any] = {"error": {"reason": error.reason.value, "message": error.message, "details": error.details}}
+        line = msgspec.json.encode(body, enc_hook=repr).decode()
+    else:
+        line = "\n".join([f"flowspan: {error.message}", *_diagnostics(error)])
+    say(line)
+    return exit_code_of(error)
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr; a reader that is gone does not matter."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own voice
+    except (BrokenPipeError, ValueError):
+        pass
+
+
+def _diagnostics(error: FlowspanError) -> list[str]:
+    found = error.details.get("diagnostics")
+    lines = []
+    for entry in found if isinstance(found, list) else []:
+        if isinstance(entry, dict):
+            place = f"{entry['line']}:{entry.get('column', 1)}: " if entry.get("line") else ""
+            lines.append(f"  {place}{entry.get('path') or '/'}: {entry.get('message', '')} ({entry.get('kind', '')})")
+    return lines
