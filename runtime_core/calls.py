@@ -106,18 +106,24 @@ _BASE32_PAIRS: Final = tuple(
 
 
 class IdempotencyTokens:
-    """Tokens of all items of one step of one run: base32(sha256(length-prefixed run id, item index, step id)), the first
-    26 characters (130 bits), lower case."""
+    """Tokens of all items of one step of one run.
+
+    A token is the first 26 digits of the lower-case base32 (RFC 4648) of a SHA-256 over run id, item index and step id, each
+    as UTF-8 text with its length in bytes and a colon before it, so that no two triples run together. The same for each
+    attempt, also after a restart.
+    """
 
     __slots__ = ("_head", "_tail")
 
     def __init__(self, run_id: str, step_id: str) -> None:
-        self._head = hashlib.sha256(f"{len(run_id)}:{run_id}".encode())
-        self._tail = b"%d" + f":{len(step_id)}:{step_id}".replace("%", "%%").encode()
+        run, step = run_id.encode(), step_id.encode()
+        self._head = hashlib.sha256(b"%d:%b" % (len(run), run))
+        self._tail = b"%d:%b" % (len(step), step)
 
     def of(self, item_index: int) -> bytes:
         digest = self._head.copy()
-        digest.update(self._tail % item_index)
+        item = b"%d" % item_index
+        digest.update(b"%d:%b%b" % (len(item), item, self._tail))
         n = int.from_bytes(digest.digest()[:17], "big") >> 6
         p = _BASE32_PAIRS
         return (

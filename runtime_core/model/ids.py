@@ -7,7 +7,6 @@ Nothing here draws time or randomness; callers hand them in.
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 from typing import Final, NewType
 
 from flowspan.errors import InvalidArgumentError
@@ -30,9 +29,6 @@ _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-f
 _MAX_UNIX_MS: Final = 1 << 48
 _RANDOM_BYTES: Final = 10
 _SHOWN_CHARS: Final = 80
-_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"
-_PAIRS: Final = tuple(high + low for high in _BASE32 for low in _BASE32)
-"""Two base32 digits for every 10-bit group: half the look-ups of a digit at a time."""
 
 
 def parse_blob_id(text: str, *, field: str = "blobId") -> BlobId:
@@ -83,36 +79,6 @@ def new_run_id(unix_ms: int, random: bytes) -> RunId:
     value = (unix_ms << 80) | (0x7 << 76) | ((bits >> 62 & 0xFFF) << 64) | (0b10 << 62) | (bits & 0x3FFF_FFFF_FFFF_FFFF)
     text = f"{value:032x}"
     return RunId(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
-
-
-def idempotency_token(run_id: str, item_index: int, step_id: str) -> str:
-    """The name of one execution, the same for each of its attempts, also after a restart.
-
-    Returns:
-        The first 26 digits of the lower-case base32 (RFC 4648, no padding) of a SHA-256 over run id, item index and step
-        id, each as UTF-8 text with its length in bytes before it, so that no two triples run together.
-    """
-    run, item, step = run_id.encode(), b"%d" % item_index, step_id.encode()
-    digest = sha256(b"%d:%b%d:%b%d:%b" % (len(run), run, len(item), item, len(step), step)).digest()
-    bits = int.from_bytes(digest[:17], "big") >> 6
-    high, low = bits >> 70, bits & 0x3F_FFFF_FFFF_FFFF_FFFF
-    pair = _PAIRS
-    # 13 groups of 10 bits, two base32 digits each; split once so that the rest shifts machine-sized numbers.
-    return (
-        pair[high >> 50]
-        + pair[high >> 40 & 1023]
-        + pair[high >> 30 & 1023]
-        + pair[high >> 20 & 1023]
-        + pair[high >> 10 & 1023]
-        + pair[high & 1023]
-        + pair[low >> 60]
-        + pair[low >> 50 & 1023]
-        + pair[low >> 40 & 1023]
-        + pair[low >> 30 & 1023]
-        + pair[low >> 20 & 1023]
-        + pair[low >> 10 & 1023]
-        + pair[low & 1023]
-    )
 
 
 def _shown(text: object) -> str:
