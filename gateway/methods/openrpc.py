@@ -14,6 +14,7 @@ _REF: Final = "#/components/schemas/{name}"
 
 _STRING: Final[dict[str, Any]] = {"type": "string"}
 _COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
+_NUMBER: Final[dict[str, Any]] = {"type": "number", "minimum": 0}
 _TIME: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 
 
@@ -56,6 +57,9 @@ _RESULT_SCHEMAS: Final[dict[str, Any]] = {
             "effectiveMaxConcurrency": _COUNT,
             "cancelReason": _STRING,
             "unconfirmed": _COUNT,
+            "progress": _object(
+                {"ratePerSecond": _NUMBER}, {"etaSeconds": _NUMBER, "waitingFor": {"type": "array", "items": _STRING}}
+            ),
         },
     ),
     "BlobId": _object({"blob_id": _STRING}, {"blobId": _STRING}),
@@ -81,7 +85,8 @@ def openrpc_document(version: str) -> dict[str, Any]:
                 "paramStructure": "by-name",
                 "params": [
                     {"name": member, "required": member in required, "schema": schema}
-                    for member, schema in described["properties"].items()
+                    # OpenRPC wants those that are required first.
+                    for member, schema in sorted(described["properties"].items(), key=lambda pair: pair[0] not in required)
                 ],
                 "result": {"name": method.result, "schema": {"$ref": _REF.format(name=method.result)}},
             }

@@ -23,8 +23,8 @@ class Method:
 
 
 METHODS: Final[dict[str, Method]] = {
-    "runs/submit": Method(wire.SubmitParams, runs.submit, "RunStatus", "Submit a workflow run for execution."),
-    "runs/get": Method(wire.GetParams, runs.get, "RunStatus", "Retrieve run status and results."),
+    "runs/submit": Method(wire.SubmitParams, runs.submit, "RunStatus", "Start a run of a stored flow."),
+    "runs/get": Method(wire.GetParams, runs.get, "RunStatus", "How a run stands, and its results."),
     "runs/watch": Method(wire.WatchParams, runs.watch, "RunStatus", "Items as they complete, in runs/event notifications."),
     "runs/cancel": Method(wire.CancelParams, runs.cancel, "RunStatus", "Cancel a run; durable when answered."),
     "blobs/put": Method(wire.PutBlobParams, blobs.put, "BlobId", "Store a value; its id is made of its content."),

@@ -27,6 +27,7 @@ _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_CHARS)]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
+_OBJECT: Final = {"type": "object"}
 
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
 _SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
@@ -71,14 +72,16 @@ def _traceparent(seen: Observability) -> str | None:
 class SubmitParams(FromExecution, kw_only=True):
     """`runs/submit`."""
 
-    flow_id: Annotated[_Id, msgspec.Meta(description="The blob ID of the workflow to execute")]
-    inputs: Annotated[list[msgspec.Raw], msgspec.Meta(description="Array of input values, one per run item")]
-    wait: Annotated[bool, msgspec.Meta(description="If true, wait for completion before returning")] = False
-    max_concurrency: Annotated[_Positive, msgspec.Meta(description="Maximum concurrent item executions")] | None = None
-    overrides: Annotated[msgspec.Raw, msgspec.Meta(description="Workflow overrides to apply")] = msgspec.field(
-        default_factory=msgspec.Raw
+    flow_id: Annotated[_Id, msgspec.Meta(description="Blob id of the flow, as stored")]
+    inputs: Annotated[list[msgspec.Raw], msgspec.Meta(description="One value per item")]
+    wait: Annotated[bool, msgspec.Meta(description="Answer at the end of the run instead of at once")] = False
+    max_concurrency: Annotated[_Positive, msgspec.Meta(description="How many items run at once, at most; default 10")] | None = (
+        None
     )
-    variables: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    overrides: Annotated[msgspec.Raw, msgspec.Meta(description="Changes of the flow for this run", extra_json_schema=_OBJECT)] = (
+        msgspec.field(default_factory=msgspec.Raw)
+    )
+    variables: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_OBJECT)] = msgspec.field(default_factory=msgspec.Raw)
     flow_label: _Text | None = None
     metadata: dict[str, str] = {}
     item_labels: list[str] = []
@@ -91,10 +94,10 @@ class SubmitParams(FromExecution, kw_only=True):
 class GetParams(FromExecution, kw_only=True):
     """`runs/get`."""
 
-    run_id: Annotated[_Id, msgspec.Meta(description="The UUID of the run to retrieve")]
-    wait: Annotated[bool, msgspec.Meta(description="If true, wait for completion before returning")] = False
-    include_results: Annotated[bool, msgspec.Meta(description="If true, include item results in response")] | None = None
-    result_order: Annotated[ResultOrder, msgspec.Meta(description="Order of results")] = ResultOrder.BY_INDEX
+    run_id: Annotated[_Id, msgspec.Meta(description="Which run")]
+    wait: Annotated[bool, msgspec.Meta(description="Answer at the end of the run instead of at once")] = False
+    include_results: Annotated[bool, msgspec.Meta(description="Results in the answer; unsaid: where it waits")] | None = None
+    result_order: Annotated[ResultOrder, msgspec.Meta(description="By index, or as the items ended")] = ResultOrder.BY_INDEX
     timeout_secs: _Seconds | None = None
     after_item_index: Annotated[int, msgspec.Meta(ge=-1)] | None = None
     limit: _Positive | None = None

@@ -1,0 +1,92 @@
+"""Writes the reference pages that are made from the code: `make docs`. `--check` only says which would change.
+
+Pages: protocol/openrpc.json (what component servers may ask) and errors.md (the table of errors).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode
+from flowspan.jsonrpc import classify_component_error
+from gateway.methods.openrpc import openrpc_document
+
+HERE: Final = Path(__file__).parent
+PROTOCOL_VERSION: Final = "1"
+"""Of the protocol between gateway and component servers, as in the handshake."""
+
+_BUDGETS: Final = {Budget.NONE: "none", Budget.COMPONENT: "component", Budget.TRANSPORT: "transport"}
+_FOREIGN_CODES: Final = (
+    -32700, -32600, -32601, -32602, -32603, -32001, -32002, -32003, -32004, -32005, -32006, -32007, -32008, -32009, -32011,
+    -32012, -32100, -32102, -32103, -32800,
+)  # fmt: skip
+"""Codes that component servers of all generations are known to send."""
+
+_ERRORS_HEAD: Final = """\
+# Errors
+
+Made from `flowspan.errors` by `make docs`; do not edit.
+
+Every failure that leaves Flowspan has a reason. JSON-RPC answers carry it in `error.data.reason` (`error.data.domain` is
+`flowspan`), gRPC answers in `google.rpc.ErrorInfo`. The last two columns apply where the failure ends a step: the code of
+its FlowResult, and the budget that may retry it.
+
+| Reason | JSON-RPC | gRPC | FlowResult | Retry budget | Meaning |
+|---|---|---|---|---|---|
+"""
+_PEER_HEAD: Final = """
+## Errors of component servers
+
+What an error answer to `components/execute` means for the item, in the two dialects; any other code is `COMPONENT_FAILED`.
+
+| JSON-RPC | `flowspan` | `stepflow` |
+|---|---|---|
+"""
+
+
+def openrpc_page() -> str:
+    """protocol/openrpc.json"""
+    return json.dumps(openrpc_document(PROTOCOL_VERSION), indent=2, ensure_ascii=False) + "\n"
+
+
+def errors_page() -> str:
+    """errors.md"""
+    rows = []
+    for reason, row in ERROR_TABLE.items():
+        codes = f"`{reason.value}` | {row.jsonrpc} | `{row.grpc.value}` | `{row.flow.value}`"
+        rows.append(f"| {codes} | {_BUDGETS[BUDGET_OF[row.flow]]} | {row.meaning} |")
+    foreign = [
+        f"| {code} | `{_flow_code(code, 'flowspan').value}` | `{_flow_code(code, 'stepflow').value}` |" for code in _FOREIGN_CODES
+    ]
+    return _ERRORS_HEAD + "\n".join(rows) + "\n" + _PEER_HEAD + "\n".join(foreign) + "\n"
+
+
+def _flow_code(code: int, dialect: str) -> FlowErrorCode:
+    flow_code, _, _ = classify_component_error(code, "", None, "stepflow" if dialect == "stepflow" else "flowspan")
+    return flow_code
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {"protocol/openrpc.json": openrpc_page, "errors.md": errors_page}
+
+
+def main() -> int:
+    """Exit code 1 if `--check` finds a page that differs."""
+    is_check = "--check" in sys.argv[1:]
+    changed = 0
+    for name, make in PAGES.items():
+        path, text = HERE / name, make()
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        changed += 1
+        sys.stderr.write(f"docs/{name} {'differs; run make docs' if is_check else 'written'}\n")
+        if not is_check:
+            path.write_text(text, encoding="utf-8")
+    return int(is_check and changed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
