@@ -205,6 +205,8 @@ class Connection:
         component = execution.component
         try:
             value = component.read_input(execution.input)
+            if execution.stop is not None:
+                return None, _CANCELLED  # a cancel came while the thread took the call: its code need not begin
             if component.takes_context:
                 returned = component.function(value, BlockingContext(self, execution))
             else:
