@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     output = Path(options.output) / "stdlib-census.jsonl"
     output.parent.mkdir(parents=True, exist_ok=True)
+    # As after Ctrl-C, so that the gateway is ended in any case.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with private_gateway(_plugins(node)) as address:
             began_s = time.monotonic()

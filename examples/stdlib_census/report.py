@@ -5,39 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 SHOWN = 12
-WIDTH_WITHOUT_TERMINAL = 110
+WIDTH_WITHOUT_TERMINAL = 140
+WIDE = 110
+COUNTS = {"module_count": "modules", "lines": "lines", "functions": "functions", "classes": "classes"}
 
 
 def print_report(packages: Sequence[dict[str, Any]]) -> None:
     """The largest packages and the totals, to stdout. `packages`: outputs of `census_package`."""
-    table = Table(title="The standard library, by package", title_justify="left", show_footer=True)
-    largest = sorted(packages, key=lambda package: -package["lines"])
-    total = {name: sum(package[name] for package in packages) for name in ("module_count", "lines", "functions", "classes")}
-    table.add_column("package", f"{len(packages):,} packages")
-    table.add_column("modules", f"{total['module_count']:,}", justify="right")
-    table.add_column("lines", f"{total['lines']:,}", justify="right")
-    table.add_column("functions", f"{total['functions']:,}", justify="right")
-    table.add_column("classes", f"{total['classes']:,}", justify="right")
-    table.add_column("documented", _documented(packages), justify="right")
-    table.add_column("prose, words", _words(packages), justify="right")
-    table.add_column("longest function", "", no_wrap=True)
-    for package in largest[:SHOWN]:
-        longest = package["longest_function"]
-        table.add_row(
-            package["package"],
-            *(f"{package[name]:,}" for name in ("module_count", "lines", "functions", "classes")),
-            _documented([package]),
-            _words([package]),
-            f"{longest['name']} ({longest['lines']:,} lines)" if longest and longest["lines"] else "",
-        )
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH_WITHOUT_TERMINAL)
+    is_wide = console.width >= WIDE
+    counted = {name: title for name, title in COUNTS.items() if is_wide or name != "classes"}
+    total = {name: sum(package[name] for package in packages) for name in counted}
+    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False)
+    table.add_column("package", f"{len(packages):,} packages", no_wrap=True)
+    for name, title in counted.items():
+        table.add_column(title, f"{total[name]:,}", justify="right", no_wrap=True)
+    table.add_column("documented", _documented(packages), justify="right", no_wrap=True)
+    table.add_column("doc words", _words(packages), justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("longest function", "", no_wrap=True)
+    for package in sorted(packages, key=lambda package: -package["lines"])[:SHOWN]:
+        counts = (f"{package[name]:,}" for name in counted)
+        longest = (_longest(package),) if is_wide else ()
+        table.add_row(package["package"], *counts, _documented([package]), _words([package]), *longest)
     console.print(table)
+
+
+def _longest(package: dict[str, Any]) -> str:
+    longest = package["longest_function"]
+    return f"{longest['name']}, {longest['lines']:,} lines" if longest and longest["lines"] else ""
 
 
 def _documented(packages: Sequence[dict[str, Any]]) -> str:
