@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from flowspan.errors import InvalidArgumentError
-from flowspan.view.events import ItemCompleted, Outcome, RunCancelRequested
-from flowspan.view.status import ItemResult, ResultOrder, ResultsOmitted, RunDescription, RunStatus
+from flowspan.view.events import ItemCompleted, Outcome
+from flowspan.view.status import ItemResult, ResultOrder, ResultsOmitted, RunStatus
 from runtime_core.engine.settings import RunSettings
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.model.item_index import ItemIndex
-from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
+from runtime_core.ports import LogRow, SegmentCodec, Store
 
 SLICE_ITEMS: Final = 2_000
 """Items looked up in one read of the store."""
@@ -22,19 +22,6 @@ ITEM_OVERHEAD_BYTES: Final = 128
 
 EVENTS_AFTER_CANCEL: Final = 64
 """A cancel is followed by the ends of the items that ran, by the run's end, and by this much of recoveries at most."""
-
-
-async def read_cancel_reason(store: Store, codec: SegmentCodec, record: RunRecord, description: RunDescription) -> str | None:
-    """Why an ended run was cancelled: its log says so, near its end."""
-    cursor = max(0, record.next_seq - 1 - description.max_concurrency - EVENTS_AFTER_CANCEL)
-    while cursor < record.next_seq - 1 and (rows := await store.read_rows(record.run_key, cursor, BATCH_BYTES)):
-        for row in rows:
-            for segment in codec.decode(row.data):
-                for event in segment.events:
-                    if type(event) is RunCancelRequested:
-                        return event.reason
-        cursor = rows[-1].last_seq
-    return None
 
 
 class ResultReader:

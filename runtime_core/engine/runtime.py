@@ -32,7 +32,7 @@ from runtime_core.engine.lane import suspect_key
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.paging import decode_token, encode_token
 from runtime_core.engine.progress import RateMeter
-from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader, read_cancel_reason
+from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.submits import Submissions, refuse_full, refuse_quota, refuse_stopping
@@ -365,7 +365,7 @@ class Runtime:
         run = self._open(namespace, run_id)
         if run is not None:
             return self.status_of(run)
-        return await self._ended_status(await self._record(namespace, run_id))
+        return _status_of_record(await self._record(namespace, run_id))
 
     async def get_run(
         self,
@@ -721,15 +721,7 @@ class Runtime:
         index = open_index(await self.store.read_item_index(record.run_key) or b"")
         settings = msgspec.json.decode(record.settings, type=RunSettings)
         reader = ResultReader(self.store, self.codec, record.run_key, record.next_seq - 1, index, settings)
-        return await self._ended_status(record), reader
-
-    async def _ended_status(self, record: RunRecord) -> RunStatus:
-        """Status without results of a run that is not open."""
-        status = _status_of_record(record)
-        if status.status is not RunStatusCode.CANCELLED:
-            return status
-        reason = await read_cancel_reason(self.store, self.codec, record, status.description)
-        return replace(status, cancel_reason=reason)
+        return _status_of_record(record), reader
 
     async def _newer_results(self, namespace: str, run_id: str) -> dict[int, ItemResult]:
         """The newest result of each item of a run among the runs that retry it."""
