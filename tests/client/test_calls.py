@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from flowspan.client import AsyncClient, BlobRef, RawJson
+from flowspan.client.channel import error_from_rpc
+from flowspan.client.retry import may_repeat
 from flowspan.errors import (
     ConflictError,
     FlowspanError,
@@ -202,6 +205,15 @@ async def test_a_streamed_submit_of_a_list_is_repeated_and_of_an_iterator_is_not
         gateway.failing["SubmitRunStream"] = [(UnavailableError("gone"), False)]
         with pytest.raises(UnavailableError):
             await client.submit(FLOW_ID, iter([1]))
+
+
+def test_a_connection_that_breaks_while_a_message_is_sent_may_be_tried_again() -> None:
+    """gRPC shows it as an internal error without a word from the gateway."""
+    nothing = grpc.aio.Metadata()
+    cut = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core"))
+    assert (cut.reason, may_repeat(cut)) == (Reason.UNAVAILABLE, True)
+    other = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "a bug"))
+    assert not may_repeat(other)
 
 
 async def test_an_input_that_fails_in_the_middle_of_a_stream_submits_nothing(gateway: FakeGateway) -> None:

@@ -55,6 +55,9 @@ _HEALTH_CHECK: Final = "/grpc.health.v1.Health/Check"
 _SERVING: Final = b"\x08\x01"
 """grpc.health.v1.HealthCheckResponse{status: SERVING}"""
 
+_CUT_WHILE_SENDING: Final = "Internal error from Core"
+"""What grpc.aio says of a call whose connection broke while a message was being sent; no gateway says so."""
+
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]:")
 
 
@@ -62,6 +65,8 @@ def error_from_rpc(failure: grpc.RpcError) -> FlowspanError:
     """What a call ended with, as an error of the table."""
     call = cast(grpc.aio.AioRpcError, failure)
     trailer = next((value for name, value in call.trailing_metadata() or () if name == STATUS_TRAILER), None)
+    if trailer is None and call.details() == _CUT_WHILE_SENDING:
+        return error_from_status("UNAVAILABLE", "the connection broke while the request was being sent", None)
     return error_from_status(call.code().name, call.details() or "", cast("bytes | None", trailer))
 
 
