@@ -89,7 +89,8 @@ async def embedded_client(loaded: LoadedConfig, state: Path | None) -> AsyncIter
         finally:
             await gateway.stop(grace_s=EMBEDDED_STOP_S if state is not None else 0.0)
     finally:
-        await asyncio.to_thread(shutil.rmtree, private, ignore_errors=True)
+        # Not in a thread: a second signal must not leave it behind.
+        shutil.rmtree(private, ignore_errors=True)
 
 
 async def _plugins_up(gateway: Gateway) -> None:

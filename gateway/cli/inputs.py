@@ -85,7 +85,7 @@ def read_object(text: str | None, option: str) -> dict[str, Any] | None:
     """A JSON object given inline or as a file (JSON or YAML). Raises UsageError."""
     if text is None:
         return None
-    is_inline = text.lstrip()[:1] == "{"
+    is_inline = text.lstrip()[:1] in ("{", "[")
     payload = _one_value(text.encode() if is_inline else read_whole(text), option if is_inline else text)
     value = decode_payload(payload)
     if not isinstance(value, dict):

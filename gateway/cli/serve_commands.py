@@ -81,15 +81,19 @@ def dev(options: ServeOptions) -> int:
     plan = _plan(options, loaded, beside / DEV_STATE)
     while True:
         changed = asyncio.Event()
-        code = _run(plan, options, partial(_until_changed, plan.loaded, changed), grace_s=1.0)
+        # Before anything starts: what changes meanwhile is a change.
+        stamp = _file_stamp(plan.loaded)
+        code = _run(plan, options, partial(_until_changed, plan.loaded, stamp, changed), grace_s=1.0)
         if code != SUCCESS or not changed.is_set():
             return code
         say("flowspan: files changed; starting anew")
         plan = _replan(plan, options, beside)
 
 
-async def _until_changed(loaded: LoadedConfig, changed: asyncio.Event, gateway: Gateway, stop: asyncio.Event) -> int:
-    looking = asyncio.create_task(_look(loaded, changed, stop))
+async def _until_changed(
+    loaded: LoadedConfig, stamp: object, changed: asyncio.Event, gateway: Gateway, stop: asyncio.Event
+) -> int:
+    looking = asyncio.create_task(_look(loaded, stamp, changed, stop))
     try:
         return await _until(gateway, stop)
     finally:
@@ -247,8 +251,7 @@ async def _until(gateway: Gateway, stop: asyncio.Event) -> int:
     return SUCCESS
 
 
-async def _look(loaded: LoadedConfig, changed: asyncio.Event, stop: asyncio.Event) -> None:
-    stamp = await asyncio.to_thread(_file_stamp, loaded)
+async def _look(loaded: LoadedConfig, stamp: object, changed: asyncio.Event, stop: asyncio.Event) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         if await asyncio.to_thread(_file_stamp, loaded) != stamp:

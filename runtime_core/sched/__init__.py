@@ -1,0 +1,1 @@
+"""Scheduling decisions: pure, told the time, ready to be tested without a loop."""

@@ -27,6 +27,8 @@ _BROKEN: Final = (
 
 
 class Fault(Enum):
+    """What a failure of SQLite means for the store."""
+
     FULL = auto()
     """No room. Nothing of the transaction was applied; later there may be room again."""
     BUSY = auto()

@@ -1,0 +1,178 @@
+"""`flowspan run`: an embedded gateway, results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import NEEDS_NAME, SLEEP, WAIT_S, Shell
+
+
+def test_a_single_input_prints_its_flow_result(shell: Shell) -> None:
+    done = shell.run("run", "noop.json", "--input-json", '{"a":9007199254740993}')
+    assert (done.code, done.out) == (0, '{"outcome":"success","value":{"a":9007199254740993}}\n')
+    assert "1 succeeded of 1" in done.err
+
+
+def test_without_options_the_input_comes_from_stdin(shell: Shell) -> None:
+    done = shell.run("run", "noop.json", "-q", stdin=" 1.0 \n")
+    assert (done.code, done.out, done.err) == (0, '{"outcome":"success","value":1.0}\n', "")
+
+
+def test_an_input_file_may_be_yaml(shell: Shell) -> None:
+    shell.write("in.yaml", "a: [1, b]\n")
+    assert shell.run("run", "noop.json", "--input", "in.yaml").lines[0]["value"] == {"a": [1, "b"]}
+
+
+def test_many_inputs_print_one_line_each(shell: Shell) -> None:
+    shell.write("in.jsonl", '1\n\n{"b":2}\n"c"\n')
+    done = shell.run("run", "noop.json", "--inputs", "in.jsonl", "--order", "by-index")
+    assert done.code == 0
+    assert [list(line) for line in done.lines] == [["itemIndex", "result", "completedAt"]] * 3
+    assert [line["itemIndex"] for line in done.lines] == [0, 1, 2]
+    assert [line["result"]["value"] for line in done.lines] == [1, {"b": 2}, "c"]
+
+
+def test_more_lines_than_one_message_takes_are_streamed(shell: Shell) -> None:
+    count = 12_000
+    done = shell.run(
+        "run", "noop.json", "--inputs", "-", "--max-concurrency", "500", stdin="".join(f"{n}\n" for n in range(count))
+    )
+    assert done.code == 0
+    assert sorted(line["itemIndex"] for line in done.lines) == list(range(count))
+    assert all(line["result"]["value"] == line["itemIndex"] for line in done.lines)
+
+
+def test_results_go_to_a_file_if_one_is_named(shell: Shell) -> None:
+    done = shell.run("run", "noop.json", "--input-json", "1", "--output", "out.json")
+    assert (done.code, done.out) == (0, "")
+    assert (shell.directory / "out.json").read_text() == '{"outcome":"success","value":1}\n'
+
+
+def test_a_failed_run_ends_with_1_and_prints_the_failure(shell: Shell) -> None:
+    shell.write("needs.json", NEEDS_NAME)
+    done = shell.run("run", "needs.json", "--input-json", "{}")
+    assert done.code == 1
+    assert done.lines[0]["outcome"] == "failed"
+    assert done.lines[0]["error"]["code"] == "EXPRESSION_FAILURE"
+
+
+def test_with_json_the_summary_is_the_run_status(shell: Shell) -> None:
+    done = shell.run("run", "noop.json", "--input-json", "1", "--json", "--label", "mine", "--metadata", "a=b")
+    run = json.loads(done.err.splitlines()[-1])["run"]
+    assert (run["status"], run["flowLabel"], run["metadata"], run["items"]["success"]) == ("success", "mine", {"a": "b"}, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "message"),
+    [
+        (["none.yaml", "--input-json", "1"], "", "none.yaml"),
+        (["noop.json", "--input-json", "{"], "", "--input-json: not JSON"),
+        (["noop.json", "--inputs", "-"], "1\n\n{bad\n", "stdin:3:"),
+        (["noop.json", "--input-json", "1", "--inputs", "x"], "", "exclude each other"),
+        (["noop.json", "--input-json", "1", "--overrides", "[1]"], "", "--overrides"),
+        (["noop.json", "--input-json", "1", "--metadata", "x"], "", "NAME=VALUE"),
+        (["broken.json", "--input-json", "1"], "", "steps"),
+        (["noop.json", "--input-json", "1", "--max-concurrency", "0"], "", "--max-concurrency"),
+        (["noop.json", "--input-json", "1", "--no-such-option"], "", "--no-such-option"),
+    ],
+)
+def test_a_command_that_makes_no_sense_ends_with_2_and_says_why(
+    shell: Shell, arguments: list[str], stdin: str, message: str
+) -> None:
+    shell.write("broken.json", {"steps": [{"id": "a", "component": "/builtin/noop"}, {"id": "a", "component": "/builtin/noop"}]})
+    done = shell.run("run", *arguments, stdin=stdin)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+
+
+def test_a_wrong_configuration_ends_with_78(shell: Shell) -> None:
+    shell.write("flowspan.yml", "plugin: {}\n")
+    done = shell.run("run", "noop.json", "--input-json", "1")
+    assert (done.code, done.out) == (78, "")
+    assert "flowspan.yml:1: /plugin: unknown key 'plugin'; did you mean 'plugins'?" in done.err
+
+
+def test_a_plugin_that_does_not_start_ends_the_command_with_69(shell: Shell) -> None:
+    shell.write("flowspan.yml", "plugins: {p: {type: stdio, command: python, args: [-c, 'raise SystemExit(\"no luck\")']}}\n")
+    done = shell.run("run", "noop.json", "--input-json", "1")
+    assert (done.code, done.out) == (69, "")
+    assert "plugin p does not start" in done.err
+
+
+def test_overrides_and_variables_reach_the_run(shell: Shell) -> None:
+    flow = {
+        "variablesSchema": {"type": "object", "properties": {"who": {"type": "string", "env_var": "WHO"}}},
+        "steps": [{"id": "a", "component": "/builtin/noop", "input": {"who": {"$variable": "who"}}}],
+        "output": {"$step": "a"},
+    }
+    shell.write("flow.json", flow)
+    given = shell.run("run", "flow.json", "--input-json", "1", "--variables", '{"who":"me"}')
+    from_environment = shell.run("run", "flow.json", "--input-json", "1", "--env-variables", WHO="you")
+    shell.write("patch.yaml", "steps: {a: {value: {input: patched}}}\n")
+    patched = shell.run("run", "flow.json", "--input-json", "1", "--variables", '{"who":"me"}', "--overrides", "patch.yaml")
+    assert [done.lines[0].get("value") for done in (given, from_environment, patched)] == [
+        {"who": "me"},
+        {"who": "you"},
+        "patched",
+    ]
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_same_state(shell: Shell) -> None:
+    """Its results are printed again, each once; a third time nothing runs at all."""
+    shell.write("sleep.json", SLEEP)
+    shell.write("in.jsonl", "".join(f"{n}\n" for n in range(12)))
+    command = ("run", "sleep.json", "--inputs", "in.jsonl", "--max-concurrency", "2", "--state", "state", "-q")
+    process = shell.start(*command)
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 130
+    assert b"the same command again" in said
+
+    again = shell.run(*command)
+    assert again.code == 0
+    assert sorted(line["itemIndex"] for line in again.lines) == list(range(12))
+    assert first in again.lines
+    assert shell.run(*command).lines == again.lines
+
+
+def test_nothing_stays_behind(shell: Shell) -> None:
+    before = {path.name for path in shell.directory.iterdir()}
+    assert shell.run("run", "noop.json", "--input-json", "1").code == 0
+    assert {path.name for path in shell.directory.iterdir()} == before
+
+
+def test_a_reader_that_goes_away_ends_the_command_without_a_traceback(shell: Shell) -> None:
+    shell.write("sleep.json", SLEEP)
+    shell.write("in.jsonl", "".join(f"{n}\n" for n in range(40)))
+    process = shell.start("run", "sleep.json", "--inputs", "in.jsonl", "--max-concurrency", "2")
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(WAIT_S) == 1
+    assert b"Traceback" not in said
+
+
+def test_a_component_server_runs_on_the_interpreter_of_the_command(shell: Shell, tmp_path: Path) -> None:
+    shell.write(
+        "server.py",
+        "from flowspan import ComponentServer\n"
+        "server = ComponentServer()\n"
+        "@server.component\n"
+        "def double(input: dict) -> dict:\n"
+        '    print("noise on stdout")\n'
+        '    return {"twice": input["n"] * 2}\n'
+        "server.run()\n",
+    )
+    shell.write("flowspan.yml", "plugins: {py: {type: stdio, command: '${PYTHON:-python}', args: [server.py]}}\n")
+    flow = {"steps": [{"id": "a", "component": "/py/double", "input": {"$input": "$"}}], "output": {"$step": "a"}}
+    shell.write("flow.json", flow)
+    done = shell.run("run", "flow.json", "--input-json", '{"n": 21}')
+    assert (done.code, done.lines) == (0, [{"outcome": "success", "value": {"twice": 42}}])

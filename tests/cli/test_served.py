@@ -1,0 +1,89 @@
+"""Commands that talk to a gateway that serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from .conftest import Ended, Shell
+
+Run = Callable[..., Ended]
+
+
+def test_submit_prints_results_like_run(served: Run) -> None:
+    done = served("submit", "noop.json", "--input-json", '{"a":1}', "-q")
+    assert (done.code, done.out) == (0, '{"outcome":"success","value":{"a":1}}\n')
+    assert served("submit", "needs.json", "--input-json", "{}", "-q").code == 1
+
+
+def test_a_detached_submit_prints_the_run_which_can_be_watched_and_shown(served: Run) -> None:
+    (run,) = served("submit", "noop.json", "--inputs", "-", "--detach", "--label", "d", stdin="1\n2\n").lines
+    assert run["flowLabel"] == "d"
+    watched = served("watch", run["runId"], "--order", "by-index")
+    assert watched.code == 0
+    assert [line["result"]["value"] for line in watched.lines] == [1, 2]
+    (status,) = served("get", run["runId"], "--results", "--json").lines
+    assert status["status"] == "success"
+    assert status["results"] == watched.lines
+    shown = served("get", run["runId"])
+    assert f"run          {run['runId']}" in shown.out
+    assert "2 success" in shown.out
+
+
+def test_the_same_request_id_is_the_same_run(served: Run) -> None:
+    command = ("submit", "noop.json", "--input-json", "5", "--detach", "--request-id", "once")
+    assert served(*command).lines[0]["runId"] == served(*command).lines[0]["runId"]
+    assert served("submit", "noop.json", "--input-json", "6", "--detach", "--request-id", "once").code == 2
+
+
+def test_list_filters_and_prints_a_line_per_run(served: Run) -> None:
+    (run,) = served("submit", "noop.json", "--input-json", "1", "--detach", "--label", "listed", "--metadata", "team=red").lines
+    served("watch", run["runId"])
+    (found,) = served("list", "--label", "listed", "--metadata", "team=red", "--status", "success", "--json").lines
+    assert found["runId"] == run["runId"]
+    assert served("list", "--label", "listed", "--metadata", "team=blue", "--json").out == ""
+    header, line = served("list", "--label", "listed").out.splitlines()
+    assert header.split() == ["RUN", "STATUS", "ITEMS", "FAILED", "CREATED", "FLOW"]
+    assert line.split()[:4] == [run["runId"], "success", "1/1", "0"]
+
+
+def test_cancel_ends_a_run_and_retry_runs_what_did_not_succeed(served: Run) -> None:
+    inputs = "".join(f"{n}\n" for n in range(100))
+    (run,) = served("submit", "sleep.json", "--inputs", "-", "--max-concurrency", "1", "--detach", stdin=inputs).lines
+    assert served("cancel", run["runId"], "--reason", "enough").code == 0
+    watched = served("watch", run["runId"])
+    assert watched.code == 1
+    assert "cancelled (enough)" in watched.err
+    (again,) = served("retry", run["runId"], "--item", "7", "--json").lines
+    assert again["sourceRunId"] == run["runId"]
+    (line,) = served("watch", again["runId"]).lines
+    assert line["result"] == {"outcome": "success", "value": 7}
+
+
+def test_components_are_listed_with_their_plugins(served: Run) -> None:
+    done = served("components", "--json")
+    offered = {line["component"]: line["plugin"] for line in done.lines if "component" in line}
+    assert offered["/builtin/noop"] == "builtin"
+    assert [line["plugin"] for line in done.lines if "component" not in line] == ["builtin"]
+    assert "/builtin/noop" in served("components").out
+
+
+def test_a_blob_comes_back_as_it_was_put(served: Run) -> None:
+    put = served("blob", "put", "-", stdin='{"b": 1.0, "a": 2}')
+    assert put.code == 0
+    assert served("blob", "get", put.out.strip()).out == '{"b": 1.0, "a": 2}'
+    assert served("blob", "get", "sha256:" + "0" * 64).code == 2
+
+
+def test_a_run_that_is_not_there_ends_with_2_and_as_json_if_asked(served: Run) -> None:
+    run_id = "01890000-0000-7000-8000-000000000000"
+    assert run_id in served("get", run_id).err
+    done = served("get", run_id, "--json")
+    assert (done.code, done.out) == (2, "")
+    assert json.loads(done.err)["error"]["reason"] == "RUN_NOT_FOUND"
+
+
+def test_without_a_gateway_the_code_is_69(shell: Shell) -> None:
+    done = shell.run("list")
+    assert (done.code, done.out) == (69, "")
+    assert "flowspan serve" in done.err

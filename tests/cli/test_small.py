@@ -1,0 +1,96 @@
+"""Commands that need no gateway, and the parts of the command line that need no process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import jsonschema
+import pytest
+
+from flowspan.errors import ConflictError, FlowspanError, InvalidArgumentError, Reason, StorageError, UnavailableError
+from flowspan.view.status import ItemCounts
+from gateway.cli.exits import exit_code_of
+from gateway.cli.progress import Lines
+from gateway.config import ConfigError, Problem
+
+from .conftest import Shell
+
+
+def test_config_check_prints_what_holds(shell: Shell) -> None:
+    path = shell.write("flowspan.yml", "routes: {/x: builtin}\n")
+    done = shell.run("config", "check")
+    assert done.code == 0
+    assert done.out.splitlines()[0] == f"{path}: ok"
+    assert "  route /x -> builtin" in done.out.splitlines()
+    assert shell.run("config", "check", "--json").lines[0]["config"]["routes"]["/x"] == [{"plugin": "builtin", "conditions": []}]
+
+
+@pytest.mark.parametrize("text", ["plugins: [", "routes: {/x: [{plugin: builtin, conditions: [{path: $.a, value: 1}]}]}"])
+def test_config_check_ends_with_78_if_it_is_wrong_or_cannot_be_run(shell: Shell, text: str) -> None:
+    shell.write("f.yml", text)
+    assert shell.run("config", "check", "f.yml").code == 78
+
+
+def test_config_schema_is_a_schema(shell: Shell) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(shell.run("config", "schema").out))
+
+
+def test_version_names_both_distributions(shell: Shell) -> None:
+    assert {"flowspan", "flowspan-gateway", "python"} <= shell.run("version", "--json").lines[0].keys()
+
+
+def test_help_lists_every_command_and_loads_nothing_heavy(shell: Shell) -> None:
+    done = shell.run("--help")
+    assert done.code == 0
+    for name in [
+        "run",
+        "serve",
+        "submit",
+        "watch",
+        "get",
+        "list",
+        "cancel",
+        "retry",
+        "components",
+        "blob",
+        "config",
+        "dev",
+        "version",
+    ]:
+        assert f" {name} " in done.out
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import gateway.cli.entry, sys; print(*sys.modules)"], capture_output=True, check=True, timeout=30
+    ).stdout.split()
+    assert not {b"grpc", b"google.protobuf", b"pydantic", b"asyncio", b"structlog", b"rich"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidArgumentError("x"), 2),
+        (ConflictError("x"), 2),
+        (UnavailableError("x"), 69),
+        (FlowspanError("x", reason=Reason.UNAUTHENTICATED), 69),
+        (StorageError("x"), 74),
+        (ConfigError("f", [Problem("", "x")]), 78),
+        (FlowspanError("x"), 1),
+    ],
+)
+def test_every_error_has_its_exit_code(error: FlowspanError, code: int) -> None:
+    assert exit_code_of(error) == code
+
+
+def test_plain_progress_is_sparse_and_counts_only_its_own_time(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    display = Lines(clock=lambda: now)
+    for second in range(31):
+        now = float(second)
+        done = 1_000 + second * 10
+        display.show(ItemCounts(total=2_000, pending=2_000 - done, running=0, success=done - 5, failed=5, cancelled=0))
+    assert capsys.readouterr().err.splitlines() == [
+        "flowspan: 1020/2000 items, 5 failed, 10/s, 1 min left",
+        "flowspan: 1120/2000 items, 5 failed, 10/s, 1 min left",
+        "flowspan: 1220/2000 items, 5 failed, 10/s, 1 min left",
+    ]
