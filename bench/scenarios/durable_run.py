@@ -30,7 +30,8 @@ async def _measure(
     repetitions: list[Repetition] = []
     async with running_gateway(plugins) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
         flow_id = await client.store_flow(flow)
-        await run_to_end(client, flow_id, inputs[:WARM_UP_ITEMS], WARM_UP_ITEMS, max_concurrency)
+        warm_up = inputs[:WARM_UP_ITEMS]
+        await run_to_end(client, flow_id, warm_up, len(warm_up), max_concurrency)
         for _ in range(plan.repetitions):
             with Repetition(gateway.pids, items) as one:
                 one.details = await run_to_end(client, flow_id, inputs, items, max_concurrency)

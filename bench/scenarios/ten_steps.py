@@ -12,6 +12,7 @@ from bench.scenario import Plan, Scenario
 from flowspan import AsyncClient
 
 STEPS = 10
+WARM_UP_ITEMS = 1_000
 
 
 async def _measure(plan: Plan) -> Sequence[Figure]:
@@ -20,7 +21,8 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
     repetitions: list[Repetition] = []
     async with running_gateway({}) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
         flow_id = await client.store_flow(chain_flow(STEPS))
-        await run_to_end(client, flow_id, inputs[:1_000], 1_000, 256)
+        warm_up = inputs[:WARM_UP_ITEMS]
+        await run_to_end(client, flow_id, warm_up, len(warm_up), 256)
         for _ in range(plan.repetitions):
             with Repetition(gateway.pids, items) as one:
                 await run_to_end(client, flow_id, inputs, items, 256)

@@ -1,0 +1,100 @@
+"""What the bench makes of its samples."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import all_scenarios, main
+from bench.figures import Figure, percentile
+from bench.measure import Repetition, rate_figure
+from bench.report import Report, print_table, read_medians, to_json
+
+
+def _report(*figures: Figure) -> Report:
+    return Report({"cores": 4}, {"repetitions": 5, "quick": False}, figures, {})
+
+
+def test_a_percentile_is_a_sample_that_so_many_do_not_exceed() -> None:
+    samples = [float(n) for n in range(100, 0, -1)]
+    assert (percentile(samples, 0.5), percentile(samples, 0.99), percentile(samples, 1.0)) == (50.0, 99.0, 100.0)
+    assert percentile([7.0], 0.99) == 7.0
+
+
+@pytest.mark.parametrize(
+    ("more_is_better", "median", "meets"), [(True, 9.0, False), (True, 10.0, True), (False, 11.0, False), (False, 10.0, True)]
+)
+def test_a_target_is_met_from_its_own_side(more_is_better: bool, median: float, meets: bool) -> None:
+    assert Figure("x", "ms", [median], 10.0, more_is_better=more_is_better).meets_target is meets
+
+
+def test_a_repetition_counts_the_cpu_of_this_process_and_its_wall_clock() -> None:
+    with Repetition([], items=10) as one:
+        until_s = time.process_time() + 0.05
+        while time.process_time() < until_s:
+            pass
+    assert 0.05 <= one.cpu_s <= one.wall_s + 0.05
+    assert one.rate == 10 / one.wall_s
+    assert 0 <= one.others_share <= 1
+
+
+def test_a_repetition_counts_the_cpu_of_the_processes_it_is_told_of() -> None:
+    with Repetition([os.getpid()], items=1) as one:
+        until_s = time.process_time() + 0.05
+        while time.process_time() < until_s:
+            pass
+    assert one.cpu_s >= 0.08  # this process counts twice here: as ours and as one of the others
+
+
+def test_figures_survive_json_with_their_ratio_to_the_sketch(tmp_path: Path) -> None:
+    repetition = Repetition([], items=100, wall_s=2.0, cpu_s=1.0, details={"messages": 4.0})
+    ours = rate_figure("ours", [repetition], target=40, ceiling="sketch")
+    report = _report(Figure("sketch", "items/s", [200.0]), ours)
+    document = to_json(report)
+    assert document["figures"][1] == {
+        "name": "ours",
+        "unit": "items/s",
+        "median": 50.0,
+        "min": 50.0,
+        "max": 50.0,
+        "samples": 1,
+        "target": 40,
+        "meetsTarget": True,
+        "cpuMsPerItem": 10.0,
+        "othersShare": 0.0,
+        "ofSketch": 0.25,
+        "details": {"messages": 4.0},
+    }
+    path = tmp_path / "earlier.json"
+    path.write_text(json.dumps(document))
+    assert read_medians(path) == {"sketch": 200.0, "ours": 50.0}
+
+
+def test_the_table_shows_what_changed_and_what_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(_report(Figure("slow", "items/s", [80.0], 100.0)), {"slow": 100.0})
+    shown = capsys.readouterr().out
+    assert "-20%" in shown
+    assert "missed" in shown
+
+
+def test_a_file_without_figures_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    assert main(["--compare", str(tmp_path / "other.json")]) == 2
+    assert "holds no figures" in capsys.readouterr().err
+
+
+def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "no-such"]) == 2
+    assert "no-such" in capsys.readouterr().err
+
+
+def test_scenarios_have_distinct_names_and_the_sketch_comes_first() -> None:
+    names = [scenario.name for scenario in all_scenarios()]
+    assert len(set(names)) == len(names)
+    assert names[:2] == ["sketch", "sketch-16"]
