@@ -7,6 +7,7 @@ step stands in its `CallTemplate`.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ class CallTemplate:
         component: path as the server knows it (the route's prefix stripped, leading `/`).
         timeout_s: bound on one attempt.
         trace_id, parent_span_id: 32 and 16 hex digits.
+        sampled: whether the trace is recorded (the caller's decision, told to components).
         depth: of the run, 1 without a parent; a sub-run whose execution cannot be told goes below the greatest open one.
         prepared: for the component server: whatever it prepares once per template (request bytes).
     """
@@ -34,6 +36,7 @@ class CallTemplate:
         "parent_span_id",
         "prepared",
         "run_id",
+        "sampled",
         "step_id",
         "step_index",
         "timeout_s",
@@ -53,8 +56,10 @@ class CallTemplate:
         trace_id: str,
         parent_span_id: str,
         depth: int = 1,
+        sampled: bool = True,
     ) -> None:
         self.depth = depth
+        self.sampled = sampled
         self.namespace = namespace
         self.run_id = run_id
         self.flow_id = flow_id
@@ -77,11 +82,13 @@ class ComponentCall:
         deadline_s: monotonic time at which the attempt times out; set at dispatch, moved by waits.
         owner: the engine's handle; opaque to component servers.
         submits: how often the attempt has submitted the same sub-run; unset until it submits one.
+        waited_s: how long the attempt has waited for sub-runs, all in all; unset until a wait is over.
     """
 
-    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "submits", "template")
+    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "submits", "template", "waited_s")
 
     submits: Counter[bytes]
+    waited_s: float
 
     def __init__(self, number: int, template: CallTemplate, item_index: int, attempt: int, input: bytes, owner: Any) -> None:
         self.number = number
@@ -173,8 +180,11 @@ class CallNaming:
         return _hex_number(span_id[6:])
 
 
+_HEX_NUMBER: Final = re.compile("[0-9a-f]{1,16}")
+
+
 def _hex_number(digits: str) -> int | None:
-    return int(digits, 16) if 0 < len(digits) <= 16 and all(digit in "0123456789abcdef" for digit in digits) else None
+    return int(digits, 16) if _HEX_NUMBER.fullmatch(digits) else None
 
 
 class CallFailure(msgspec.Struct, frozen=True, gc=False):

@@ -47,7 +47,7 @@ CHUNK_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class Parentage:
-    """Where a new run stands in its tree."""
+    """Where a new run stands in its tree, and in its trace. `sampled`: None where nobody has decided yet."""
 
     root_run_id: str | None
     parent_run_id: str | None
@@ -55,6 +55,7 @@ class Parentage:
     depth: int
     trace_id: str | None
     parent_span_id: str
+    sampled: bool | None
     call: ComponentCall | None
 
 
@@ -80,7 +81,8 @@ class Submissions:
         if lock is not None:
             self._in_progress[lock] = done
         try:
-            if key is not None:
+            # A repeated sub-run is rare: there the creating transaction finds the first one.
+            if command.request_id and key is not None:
                 existing = await runtime.store.find_request(command.namespace, key)
                 if existing is not None:
                     return await self._repeated(command, existing, fingerprint)
@@ -95,6 +97,7 @@ class Submissions:
     ) -> RunStatus:
         runtime = self._runtime
         limits = runtime.limits
+        began_s = runtime.clock.monotonic_s()
         plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
         await runtime.check_input_blobs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
@@ -117,7 +120,7 @@ class Submissions:
             source_run_id=runtime.retry_source(command),
             metadata=command.metadata,
         )
-        settings = _settings(command, parentage, now_us, runtime.retry_items(command))
+        settings = self._settings(command, parentage, now_us)
         machine = RunMachine(total, concurrency)
         encoded = msgspec.json.encode(description)
         machine.accept(encoded)
@@ -166,6 +169,8 @@ class Submissions:
         run.run_key = created
         run.epoch = runtime.epoch
         runtime.admit(run, parentage.call)
+        if runtime.observer is not None:
+            runtime.observer.on_run_accepted(description, runtime.clock.monotonic_s() - began_s)
         for note in notes:
             assert isinstance(note, CommitNote)
             dispatcher.perform_first(note)
@@ -183,8 +188,8 @@ class Submissions:
         trace = parse_traceparent(command.traceparent)
         if call is None:
             depth = command.unlinked_depth + 1
-            span_id = trace.span_id if trace else ""
-            parentage = Parentage(None, None, None, depth, trace.trace_id if trace else None, span_id, None)
+            trace_id, span_id, sampled = (trace.trace_id, trace.span_id, trace.sampled) if trace else (command.trace_id, "", None)
+            parentage = Parentage(None, None, None, depth, trace_id, span_id, sampled, None)
         else:
             if call.template.namespace != command.namespace:
                 raise NotFoundError("no such execution", reason=Reason.NOT_FOUND)
@@ -199,8 +204,7 @@ class Submissions:
                 parent.run_id,
                 call.item_index,
                 depth,
-                trace.trace_id if trace else call.template.trace_id,
-                trace.span_id if trace else runtime.naming.span_id(call.number),
+                *self._traced(command, call),
                 call,
             )
         if depth > runtime.limits.depth:
@@ -211,6 +215,38 @@ class Submissions:
                 actual=depth,
             )
         return parentage
+
+    def _traced(self, command: SubmitRun, call: ComponentCall) -> tuple[str, str, bool | None]:
+        """Trace, parent span and sampling decision of a sub-run: what its component says, else its execution's own."""
+        template, own_span = call.template, self._runtime.naming.span_id(call.number)
+        trace = parse_traceparent(command.traceparent)
+        if trace is not None and trace.span_id != own_span:
+            return trace.trace_id, trace.span_id, trace.sampled
+        if trace is None and command.trace_id is not None and command.trace_id != template.trace_id:
+            return command.trace_id, "", None  # a trace of the component's own, in which no span of ours can be the parent
+        return template.trace_id, own_span, template.sampled
+
+    def _settings(self, command: SubmitRun, parentage: Parentage, now_us: int) -> RunSettings:
+        observer = self._runtime.observer
+        trace_id = parentage.trace_id or new_trace_id()
+        sampled = parentage.sampled
+        if sampled is None:
+            sampled = observer is None or observer.samples(trace_id)
+        return RunSettings(
+            depth=parentage.depth,
+            trace_id=trace_id,
+            span_id=new_span_id(),
+            parent_span_id=parentage.parent_span_id,
+            sampled=sampled,
+            overrides=None if command.overrides is None else msgspec.Raw(command.overrides),
+            variables=None if command.variables is None else msgspec.Raw(command.variables),
+            deadline_us=None if command.deadline_s is None else now_us + int(command.deadline_s * 1e6),
+            detached=command.detached,
+            item_labels=tuple(command.item_labels),
+            source_items=self._runtime.retry_items(command),
+            parent_item=parentage.parent_item,
+            staged_sha256=command.staged_sha256.hex(),
+        )
 
     def _identity(self, command: SubmitRun, parentage: Parentage) -> tuple[str | None, bytes]:
         """The idempotency key and the fingerprint.
@@ -273,25 +309,6 @@ def _check(command: SubmitRun, items_per_run: int) -> None:
             f"itemLabels has {len(command.item_labels)} entries for {total} inputs; give one per input or none",
             field="itemLabels",
         )
-
-
-def _settings(command: SubmitRun, parentage: Parentage, now_us: int, source_items: tuple[int, ...]) -> RunSettings:
-    trace = parse_traceparent(command.traceparent)
-    return RunSettings(
-        depth=parentage.depth,
-        trace_id=parentage.trace_id or new_trace_id(),
-        span_id=new_span_id(),
-        parent_span_id=parentage.parent_span_id,
-        sampled=trace.sampled if trace else True,
-        overrides=None if command.overrides is None else msgspec.Raw(command.overrides),
-        variables=None if command.variables is None else msgspec.Raw(command.variables),
-        deadline_us=None if command.deadline_s is None else now_us + int(command.deadline_s * 1e6),
-        detached=command.detached,
-        item_labels=tuple(command.item_labels),
-        source_items=source_items,
-        parent_item=parentage.parent_item,
-        staged_sha256=command.staged_sha256.hex(),
-    )
 
 
 def _chunks(command: SubmitRun) -> Iterator[InputChunk]:
