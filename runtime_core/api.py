@@ -30,6 +30,8 @@ class SubmitRun:
         deadline_s: seconds from acceptance, or None.
         task_token: the execution that submits this run, or None.
         unlinked_depth: for a sub-run whose execution is not known: its depth (else 0).
+        traceparent: W3C trace context of the caller, or None. `trace_id`: without one, the trace (32 hex digits) that the run
+            belongs to, or None.
         stage_id: inputs were staged under this id (`RuntimeApi.stage_inputs`); `inputs` is empty, `staged_total` their number.
     """
 
@@ -49,6 +51,7 @@ class SubmitRun:
     task_token: str | None = None
     unlinked_depth: int = 0
     traceparent: str | None = None
+    trace_id: str | None = None
     stage_id: str | None = None
     staged_total: int = 0
     staged_sha256: bytes = b""

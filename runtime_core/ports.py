@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flowspan.view.events import Event, RunStatusCode, Segment
-from flowspan.view.status import FlowError, ItemCounts
+from flowspan.view.status import FlowError, ItemCounts, RunDescription, RunStatus
 from runtime_core.calls import CallFailure, CallResult, ComponentCall
 
 
@@ -415,3 +415,44 @@ class ComponentRouter(Protocol):
 
 
 SinkFactory = Callable[[], EngineSink]
+
+
+# --- observers -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunTrace:
+    """Where a run stands in its trace.
+
+    Attributes:
+        trace_id, span_id: 32 and 16 hex digits: the run's own span.
+        parent_span_id: 16 hex digits of the caller's span, or empty.
+        sampled: whether the trace is recorded, as decided where it began.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    sampled: bool
+
+
+class RunObserver(Protocol):
+    """Looks on for logs, traces and figures. Its methods never raise and never wait."""
+
+    @property
+    def on_calls(self) -> Callable[[Sequence[CallResult]], None] | None:
+        """Told of attempts that ended, a batch at a time, whatever ended them. None: nobody asks, and they cost nothing.
+        Read once, when the engine is made."""
+        ...
+
+    def samples(self, trace_id: str) -> bool:
+        """Whether a trace that begins here is recorded."""
+        ...
+
+    def on_run_accepted(self, description: RunDescription, latency_s: float) -> None:
+        """A run is durable, this many seconds after its checks began."""
+        ...
+
+    def on_run_ended(self, status: RunStatus, trace: RunTrace) -> None:
+        """A run's terminal event is durable."""
+        ...

@@ -42,6 +42,7 @@ async def evaluate(api: RuntimeApi, context: RequestContext, params: EvaluatePar
         task_token=link.task_token,
         unlinked_depth=link.unlinked_depth,
         traceparent=params.origin.traceparent,
+        trace_id=params.origin.trace_id,
     )
     with context.waiting(link):
         run_id = (await api.submit_run(command)).run_id
@@ -67,6 +68,7 @@ async def submit_batch(api: RuntimeApi, context: RequestContext, params: SubmitB
             task_token=link.task_token,
             unlinked_depth=link.unlinked_depth,
             traceparent=params.origin.traceparent,
+            trace_id=params.origin.trace_id,
         )
     )
     return msgspec.json.encode({"batch_id": status.run_id, "total_runs": len(inputs)})

@@ -11,13 +11,17 @@ from flowspan.jsonrpc import Dialect, RequestId
 
 @dataclass(frozen=True, slots=True)
 class RequestOrigin:
-    """What a request says about the execution that it comes from; all of it optional."""
+    """What a request says about the execution that it comes from; all of it optional.
+
+    `trace_id`: 32 hex digits, of a server that names no span with it.
+    """
 
     task_token: str | None = None
     span_id: str | None = None
     run_id: str | None = None
     step_id: str | None = None
     traceparent: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
         task_token=link.task_token,
         unlinked_depth=link.unlinked_depth,
         traceparent=params.origin.traceparent,
+        trace_id=params.origin.trace_id,
     )
     timeout_s = finite("timeoutSecs", params.timeout_secs)
     if not params.wait:

@@ -29,8 +29,8 @@ _Positive = Annotated[int, msgspec.Meta(ge=1)]
 _Seconds = Annotated[float, msgspec.Meta(ge=0)]
 _OBJECT: Final = {"type": "object"}
 
-_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
-_SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile(r"(?!0{16})[0-9a-f]{16}")
 
 
 def _json_null() -> msgspec.Raw:
@@ -59,7 +59,15 @@ class FromExecution(msgspec.Struct, rename="camel", kw_only=True):
         seen = self.observability
         if seen is None:
             return RequestOrigin(self.task_token)
-        return RequestOrigin(self.task_token, seen.span_id, seen.run_id, seen.step_id, seen.traceparent or _traceparent(seen))
+        traceparent, trace_id = seen.traceparent or _traceparent(seen), seen.trace_id or ""
+        return RequestOrigin(
+            self.task_token,
+            seen.span_id,
+            seen.run_id,
+            seen.step_id,
+            traceparent,
+            trace_id if _TRACE_ID.fullmatch(trace_id) else None,
+        )
 
 
 def _traceparent(seen: Observability) -> str | None:

@@ -32,6 +32,7 @@ class ExecuteLines:
         self.kind = kind
         self._tokens = IdempotencyTokens(template.run_id, template.step_id)
         span = naming.span_prefix + "%010x"
+        flags = "01" if template.sampled else "00"
         pieces = (
             b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":',
             _escaped(component),
@@ -43,7 +44,7 @@ class ExecuteLines:
             _escaped(flow_id),
             b',"step_id":',
             _escaped(template.step_id),
-            f',"traceparent":"00-{template.trace_id}-{span}-01"}},"taskToken":"{naming.secret}-%x","idempotencyToken":"%b"'.encode(),
+            f',"traceparent":"00-{template.trace_id}-{span}-{flags}"}},"taskToken":"{naming.secret}-%x","idempotencyToken":"%b"'.encode(),
             b',"timeoutMs":%d}}\n' % min(round(template.timeout_s * 1000), MAX_TIMEOUT_MS) if sends_timeout else b"}}\n",
         )
         self._format = b"".join(pieces)

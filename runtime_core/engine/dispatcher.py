@@ -71,6 +71,7 @@ class Dispatcher:
         calls: executions that are with a component server, by number.
         on_run_ended: called after the terminal event of a run is durable.
         on_progress_report: called with what components report.
+        on_calls_ended: called with attempts that ended, if anybody looks on.
     """
 
     def __init__(self, store: Store, router: ComponentRouter, clock: Clock, limits: Limits, naming: CallNaming) -> None:
@@ -79,6 +80,7 @@ class Dispatcher:
         self.lanes: dict[ComponentServer, Lane] = {}
         self.on_run_ended: Callable[[OpenRun], None] = lambda run: None
         self.on_progress_report: Callable[[ComponentCall, float, str], None] = lambda call, fraction, message: None
+        self.on_calls_ended: Callable[[Sequence[CallResult]], None] | None = None
         self.on_inputs_wanted: Callable[[OpenRun, int], None] = lambda run, item_index: None
         self.on_cancel_wanted: Callable[[ComponentServer, list[ComponentCall]], None] = lambda server, calls: None
         self.on_large_results: Callable[[OpenRun, list[tuple[int, Outcome, bytes]]], None] = lambda run, results: None
@@ -105,6 +107,11 @@ class Dispatcher:
         for handle in (self._sweeper, self._turn_handle):
             if handle is not None:
                 handle.cancel()
+
+    @property
+    def is_busy(self) -> bool:
+        """Executions run, those that wait for sub-runs aside, or are about to: their claims are being committed."""
+        return len(self.calls) > len(self.parking) or any(lane.reserved for lane in self.lanes.values())
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Run `action` in the loop's thread in `delay_s` seconds."""
@@ -180,6 +187,7 @@ class Dispatcher:
             trace_id=run.settings.trace_id,
             parent_span_id=run.settings.span_id,
             depth=run.settings.depth,
+            sampled=run.settings.sampled,
         )
         policy = retry_policy(step.on_error, step.retry, self._limits.transport_retries)
         return StepSite(run, step, template, lane, self._run_lane(run, lane), policy)
@@ -195,6 +203,8 @@ class Dispatcher:
     def on_results(self, results: list[CallResult]) -> None:
         """Calls ended; one turn for all of them."""
         calls, dirty = self.calls, self._dirty
+        if self.on_calls_ended is not None:
+            self.on_calls_ended([result for result in results if result[0].number in calls])
         for call, result in results:
             if calls.pop(call.number, None) is None:
                 continue  # timed out or cancelled meanwhile
@@ -229,6 +239,8 @@ class Dispatcher:
             if self.calls.pop(call.number, None) is not None:
                 self._requeue(call)
         in_flight = [call for call in calls if self.calls.pop(call.number, None) is not None]
+        if self.on_calls_ended is not None:
+            self.on_calls_ended([(call, failure) for call in in_flight])
         # What was parked ran no code of its own: it is repeated, but under no suspicion.
         suspects = [call for call in in_flight if not self.parking.is_parked(call)]
         for call in in_flight:
@@ -443,6 +455,8 @@ class Dispatcher:
 
     def _fail_now(self) -> None:
         failed, self._failed = self._failed, []
+        if self.on_calls_ended is not None:
+            self.on_calls_ended([result for result in failed if result[0].number in self.calls])
         for call, failure in failed:
             if self.calls.pop(call.number, None) is not None:
                 run = call.owner.run
@@ -509,7 +523,10 @@ class Dispatcher:
             message = (
                 f"step {site.step.id} of item {call.item_index}: no answer from {site.lane.server.name} within {timeout_s:g} s"
             )
-            site.run.on_failure(call, site, CallFailure(code, message))
+            failure = CallFailure(code, message)
+            if self.on_calls_ended is not None:
+                self.on_calls_ended([(call, failure)])
+            site.run.on_failure(call, site, failure)
             self._dirty[site.run] = None
         for server, late in by_server.items():
             server.time_out(late)

@@ -72,7 +72,9 @@ class Parking:
         if parked.open_waits:
             return False
         del self._parked[call.number]
-        call.deadline_s += now_s - parked.since_s
+        waited_s = now_s - parked.since_s
+        call.deadline_s += waited_s
+        call.waited_s = getattr(call, "waited_s", 0.0) + waited_s
         return True
 
     def forget(self, call: ComponentCall) -> None:

@@ -51,7 +51,9 @@ from runtime_core.ports import (
     ComponentServer,
     InputChunk,
     RunFilter,
+    RunObserver,
     RunRecord,
+    RunTrace,
     SegmentCodec,
     Store,
     StoredBlob,
@@ -81,6 +83,7 @@ class Runtime:
         limits: Limits,
         naming: CallNaming,
         on_fatal: Callable[[BaseException], None],
+        observer: RunObserver | None = None,
     ) -> None:
         self.store = store
         self.codec = codec
@@ -92,6 +95,7 @@ class Runtime:
         self.failed: BaseException | None = None
         self.flows = FlowLibrary(store)
         self.dispatcher = Dispatcher(store, router, clock, limits, naming)
+        self.observer = observer
         self._on_fatal = on_fatal
         self._numbers = itertools.count(1)
         self._submissions = Submissions(self)
@@ -103,6 +107,7 @@ class Runtime:
         self._rates: dict[str, RateMeter] = {}
         self._stopping = False
         self.dispatcher.on_run_ended = self.on_run_ended
+        self.dispatcher.on_calls_ended = None if observer is None else observer.on_calls
         self.dispatcher.on_inputs_wanted = self._load_inputs
         self.dispatcher.on_cancel_wanted = self._cancel_abandoned
         self.dispatcher.on_large_results = self._store_results
@@ -128,7 +133,7 @@ class Runtime:
         self.dispatcher.is_stopping = True
         deadline_s = self.clock.monotonic_s() + grace_s
         dispatcher = self.dispatcher
-        while len(dispatcher.calls) > len(dispatcher.parking) and self.clock.monotonic_s() < deadline_s and not self.failed:
+        while dispatcher.is_busy and self.clock.monotonic_s() < deadline_s and not self.failed:
             await asyncio.sleep(0.02)
         for watcher in list(self._watchers):
             watcher.wake()
@@ -149,6 +154,10 @@ class Runtime:
     @property
     def is_stopping(self) -> bool:
         return self._stopping
+
+    @property
+    def open_watches(self) -> int:
+        return len(self._watchers)
 
     def refuse_if_not_serving(self) -> None:
         """Raise what a write is refused with, if it is."""
@@ -255,6 +264,11 @@ class Runtime:
         if run.description.root_run_id == run.run_id:
             self._trees.pop(run.run_id, None)
         run.wake()
+        if self.observer is not None:
+            own = run.settings
+            self.observer.on_run_ended(
+                self.status_of(run), RunTrace(own.trace_id, own.span_id, own.parent_span_id, own.sampled)
+            )
 
     def execution(self, task_token: str | None) -> ComponentCall | None:
         """The open execution of a token; None for no token or an execution that is over."""
