@@ -90,7 +90,7 @@ class RunWatch(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoredFlow:
-    """Answer of `store_flow`. `diagnostics`: objects (kind, code, level, message, path, line, column) as in docs/flow-language."""
+    """Answer of `store_flow`. `diagnostics`: objects (kind, code, level, message, path, line, column)."""
 
     flow_id: str
     flow_name: str | None

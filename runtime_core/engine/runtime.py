@@ -266,9 +266,7 @@ class Runtime:
         run.wake()
         if self.observer is not None:
             own = run.settings
-            self.observer.on_run_ended(
-                self.status_of(run), RunTrace(own.trace_id, own.span_id, own.parent_span_id, own.sampled)
-            )
+            self.observer.on_run_ended(self.status_of(run), RunTrace(own.trace_id, own.span_id, own.parent_span_id, own.sampled))
 
     def execution(self, task_token: str | None) -> ComponentCall | None:
         """The open execution of a token; None for no token or an execution that is over."""
@@ -778,9 +776,7 @@ def _status_of_record(record: RunRecord) -> RunStatus:
     description = msgspec.json.decode(record.description, type=RunDescription)
     if record.counts is None:
         raise NotFoundError(f"run {record.run_id} is being recovered", reason=Reason.UNAVAILABLE, retryAfterMs=500)
-    return RunStatus(
-        description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason
-    )
+    return RunStatus(description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason)
 
 
 def _stored_statuses(statuses: set[RunStatusCode]) -> set[RunStatusCode]:

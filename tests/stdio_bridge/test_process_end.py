@@ -21,7 +21,6 @@ from gateway.stdio_bridge.launch import Isolation
 
 from .children import ECHO, Owner, RunOnLoop, marked_processes, poll_until, python, started
 
-
 REPO = Path(__file__).parents[2]
 PATHS = os.pathsep.join([str(REPO), str(REPO / "clients" / "python")])
 

@@ -138,6 +138,7 @@ class ErrorRow:
 
 _F = FlowErrorCode
 _G = GrpcCode
+# fmt: off
 ERROR_TABLE: Final[dict[Reason, ErrorRow]] = {
     Reason.PARSE_ERROR: ErrorRow(-32700, _G.INVALID_ARGUMENT, _F.UNREACHABLE, "The bytes are not JSON that Flowspan accepts."),
     Reason.INVALID_REQUEST: ErrorRow(-32600, _G.INVALID_ARGUMENT, _F.UNREACHABLE, "The JSON is not a JSON-RPC 2.0 message."),
@@ -176,6 +177,7 @@ ERROR_TABLE: Final[dict[Reason, ErrorRow]] = {
     Reason.FAILED_PRECONDITION: ErrorRow(-32012, _G.FAILED_PRECONDITION, _F.INVALID_INPUT, "The object is not in a state that allows this."),
     Reason.REQUEST_CANCELLED: ErrorRow(-32800, _G.CANCELLED, _F.CANCELLED, "The caller cancelled this request."),
 }
+# fmt: on
 """Total over `Reason`; tests/gateway/test_error_table.py and docs/errors.md are driven by it."""
 
 

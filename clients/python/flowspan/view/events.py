@@ -117,7 +117,9 @@ class RunCompleted(msgspec.Struct, frozen=True, gc=False):
     status: RunStatusCode
 
 
-Event = RunAccepted | ItemsStarted | StepCompleted | AttemptEnded | ItemCompleted | RunCancelRequested | RunRecovered | RunCompleted
+Event = (
+    RunAccepted | ItemsStarted | StepCompleted | AttemptEnded | ItemCompleted | RunCancelRequested | RunRecovered | RunCompleted
+)
 
 
 class Segment(msgspec.Struct, frozen=True):

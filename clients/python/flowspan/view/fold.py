@@ -22,7 +22,9 @@ from flowspan.view.events import (
 from flowspan.view.status import ItemCounts, ItemResult, ResultOrder, RunDescription, RunStatus
 
 
-def count_items(total: int, max_concurrency: int, started: int, success: int, failed: int, cancelled: int, *, closing: bool) -> ItemCounts:
+def count_items(
+    total: int, max_concurrency: int, started: int, success: int, failed: int, cancelled: int, *, closing: bool
+) -> ItemCounts:
     """The one rule that turns tallies into `ItemCounts`.
 
     Args:
