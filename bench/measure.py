@@ -6,17 +6,23 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import psutil
 
 from bench.figures import Figure
+from bench.scenario import Plan
+
+QUIET_SHARE: Final = 0.1
+"""A repetition counts as undisturbed if others took less of the machine than this."""
+MOST_TRIES: Final = 3
+"""So many times the wanted repetitions are made before disturbed ones are taken, too."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Repetition:
     """A `with` block around what is measured. `pids`: our processes beside this one; all must live throughout.
 
@@ -59,19 +65,52 @@ class Repetition:
         return time.process_time() + sum(_cpu_s(pid) for pid in self.pids)
 
 
-def rate_figure(name: str, repetitions: Sequence[Repetition], *, target: float | None, ceiling: str | None = None) -> Figure:
+async def repeat(
+    plan: Plan, pids: Sequence[int], items: int, once: Callable[[Repetition], Awaitable[None]]
+) -> Sequence[Repetition]:
+    """Measure `once` until the plan's number of repetitions were left alone by other programs, or three times as many were made;
+    the quietest ones, in order. Whatever `once` finds out goes into `details`."""
+    made: list[Repetition] = []
+    while sum(one.others_share < QUIET_SHARE for one in made) < plan.repetitions and len(made) < MOST_TRIES * plan.repetitions:
+        with Repetition(pids, items) as one:
+            await once(one)
+        made.append(one)
+    quietest = sorted(made, key=lambda one: one.others_share)[: plan.repetitions]
+    return [one for one in made if one in quietest]
+
+
+def rate_figure(
+    name: str, repetitions: Sequence[Repetition], *, target: float | None = None, ceiling: str | None = None
+) -> Figure:
     """Items per second of these repetitions."""
+    return _figure(name, "items/s", [one.rate for one in repetitions], repetitions, target, True, ceiling)
+
+
+def detail_figure(name: str, unit: str, detail: str, repetitions: Sequence[Repetition], *, target: float) -> Figure:
+    """A detail of which less is better, such as a latency."""
+    return _figure(name, unit, [one.details[detail] for one in repetitions], repetitions, target, False, None)
+
+
+def _figure(
+    name: str,
+    unit: str,
+    samples: Sequence[float],
+    repetitions: Sequence[Repetition],
+    target: float | None,
+    more_is_better: bool,
+    ceiling: str | None,
+) -> Figure:
     median = statistics.median
-    details = {key: median(one.details[key] for one in repetitions) for key in repetitions[0].details}
     return Figure(
         name,
-        "items/s",
-        [one.rate for one in repetitions],
+        unit,
+        samples,
         target,
+        more_is_better,
         cpu_ms_per_item=median(one.cpu_ms_per_item for one in repetitions),
         others_share=median(one.others_share for one in repetitions),
         ceiling=ceiling,
-        details=details,
+        details={key: median(one.details[key] for one in repetitions) for key in repetitions[0].details},
     )
 
 

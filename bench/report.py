@@ -100,7 +100,9 @@ def print_table(report: Report, before: Mapping[str, float]) -> None:
         console = Console(width=WIDTH_WITHOUT_TERMINAL)
     console.print(table)
     facts = ", ".join(f"{name} {value}" for name, value in report.machine.items())
-    console.print(f"{facts}; {report.plan['repetitions']} repetitions{', quick' if report.plan['quick'] else ''}", style="dim")
+    console.print(
+        f"{facts}; the quietest {report.plan['repetitions']} repetitions{', quick' if report.plan['quick'] else ''}", style="dim"
+    )
     for name, why in report.failures.items():
         console.print(f"[bold]{name} failed[/bold]: {why}", highlight=False)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from bench.figures import Figure
 
@@ -29,4 +29,4 @@ class Scenario:
 
     name: str
     what: str
-    measure: Callable[[Plan], Awaitable[Sequence[Figure]]]
+    measure: Callable[[Plan], Coroutine[Any, Any, Sequence[Figure]]]

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.figures import Figure
 from bench.job import ECHO_FLOW, NODE_FLOW, NOOP_FLOW, payloads, run_to_end
-from bench.measure import Repetition, rate_figure
+from bench.measure import Repetition, rate_figure, repeat
 from bench.processes import node_plugin, python_plugin, running_gateway
 from bench.scenario import Plan, Scenario
 from flowspan import AsyncClient
@@ -27,15 +27,15 @@ async def _measure(
 ) -> Sequence[Figure]:
     items = plan.size(50_000, 10_000)
     inputs = payloads(items)
-    repetitions: list[Repetition] = []
     async with running_gateway(plugins) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
         flow_id = await client.store_flow(flow)
         warm_up = inputs[:WARM_UP_ITEMS]
         await run_to_end(client, flow_id, warm_up, len(warm_up), max_concurrency)
-        for _ in range(plan.repetitions):
-            with Repetition(gateway.pids, items) as one:
-                one.details = await run_to_end(client, flow_id, inputs, items, max_concurrency)
-            repetitions.append(one)
+
+        async def once(one: Repetition) -> None:
+            one.details = await run_to_end(client, flow_id, inputs, items, max_concurrency)
+
+        repetitions = await repeat(plan, gateway.pids, items, once)
     return [rate_figure(name, repetitions, target=target, ceiling=ceiling)]
 
 

@@ -11,7 +11,7 @@ import grpc.aio
 
 from bench.figures import Figure
 from bench.job import payloads
-from bench.measure import Repetition, rate_figure
+from bench.measure import Repetition, rate_figure, repeat
 from bench.processes import running_program
 from bench.scenario import Plan, Scenario
 from flowspan.jsonrpc import encode_payload
@@ -24,7 +24,6 @@ OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_messag
 async def _measure(plan: Plan, max_concurrency: int) -> Sequence[Figure]:
     items = plan.size(50_000, 10_000)
     inputs = payloads(items)
-    repetitions: list[Repetition] = []
     with tempfile.TemporaryDirectory(prefix="flowspan-bench-") as directory:
         command = [sys.executable, "-m", "bench.ceiling.sketch", f"{directory}/sketch.sock", str(Path(directory, "sketch.db"))]
         async with running_program(command, {}) as sketch, grpc.aio.insecure_channel(sketch.target, options=OPTIONS) as channel:
@@ -33,21 +32,22 @@ async def _measure(plan: Plan, max_concurrency: int) -> Sequence[Figure]:
                 request_serializer=SubmitRunRequest.SerializeToString,
                 response_deserializer=WatchRunResponse.FromString,
             )
-            for turn in range(plan.repetitions + 1):
-                with Repetition(sketch.pids, items) as one:
-                    # As the product's client: from Python values.
-                    values = [JsonValue(json=encode_payload(value)) for value in inputs]
-                    request = SubmitRunRequest(options=RunOptions(max_concurrency=max_concurrency), inputs=values)
-                    seen = bytearray(items)
-                    async for message in submit(request):
-                        for segment in message.segments:
-                            for header in segment.headers:
-                                seen[header.item_index] += 1
+
+            async def once(one: Repetition) -> None:
+                # As the product's client: from Python values.
+                values = [JsonValue(json=encode_payload(value)) for value in inputs]
+                request = SubmitRunRequest(options=RunOptions(max_concurrency=max_concurrency), inputs=values)
+                seen = bytearray(items)
+                async for message in submit(request):
+                    for segment in message.segments:
+                        for header in segment.headers:
+                            seen[header.item_index] += 1
                 if seen.count(1) != items:
                     raise RuntimeError(f"the sketch is wrong: {seen.count(0)} results are missing")
-                if turn:  # the first one warms up
-                    repetitions.append(one)
-    return [rate_figure(f"sketch, K={max_concurrency}", repetitions, target=None)]
+
+            await once(Repetition(sketch.pids))  # warms up
+            repetitions = await repeat(plan, sketch.pids, items, once)
+    return [rate_figure(f"sketch, K={max_concurrency}", repetitions)]
 
 
 async def _measure_256(plan: Plan) -> Sequence[Figure]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.job import ECHO_FLOW, run_to_end
-from bench.measure import Repetition, rate_figure
+from bench.measure import Repetition, rate_figure, repeat
 from bench.processes import python_plugin, running_gateway
 from bench.scenario import Plan, Scenario
 from flowspan import AsyncClient
@@ -21,15 +21,15 @@ OUTER_FLOW = {
 
 async def _measure(plan: Plan) -> Sequence[Figure]:
     items = plan.size(5_000, 1_000)
-    repetitions: list[Repetition] = []
     async with running_gateway({"python": python_plugin()}) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
         inner = await client.store_flow(ECHO_FLOW)
         outer = await client.store_flow(OUTER_FLOW)
         await run_to_end(client, outer, [inner] * 200, 200, AT_ONCE)
-        for _ in range(plan.repetitions):
-            with Repetition(gateway.pids, items) as one:
-                await run_to_end(client, outer, [inner] * items, items, AT_ONCE)
-            repetitions.append(one)
+
+        async def once(one: Repetition) -> None:
+            await run_to_end(client, outer, [inner] * items, items, AT_ONCE)
+
+        repetitions = await repeat(plan, gateway.pids, items, once)
     return [rate_figure("sub-runs from a component, K=64", repetitions, target=2_500)]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.job import chain_flow, payloads, run_to_end
-from bench.measure import Repetition, rate_figure
+from bench.measure import Repetition, rate_figure, repeat
 from bench.processes import running_gateway
 from bench.scenario import Plan, Scenario
 from flowspan import AsyncClient
@@ -18,16 +18,17 @@ WARM_UP_ITEMS = 1_000
 async def _measure(plan: Plan) -> Sequence[Figure]:
     items = plan.size(20_000, 5_000)
     inputs = payloads(items)
-    repetitions: list[Repetition] = []
     async with running_gateway({}) as gateway, AsyncClient(gateway.target, timeout_s=60) as client:
         flow_id = await client.store_flow(chain_flow(STEPS))
         warm_up = inputs[:WARM_UP_ITEMS]
         await run_to_end(client, flow_id, warm_up, len(warm_up), 256)
-        for _ in range(plan.repetitions):
-            with Repetition(gateway.pids, items) as one:
-                await run_to_end(client, flow_id, inputs, items, 256)
-            one.details = {"us_per_step": 1e6 * one.wall_s / items / STEPS}
-            repetitions.append(one)
+
+        async def once(one: Repetition) -> None:
+            await run_to_end(client, flow_id, inputs, items, 256)
+
+        repetitions = await repeat(plan, gateway.pids, items, once)
+    for one in repetitions:
+        one.details["us_per_step"] = 1e6 * one.wall_s / items / STEPS
     return [rate_figure("ten built-in steps", repetitions, target=8_000)]
 
 
