@@ -207,11 +207,13 @@ async def test_a_streamed_submit_of_a_list_is_repeated_and_of_an_iterator_is_not
             await client.submit(FLOW_ID, iter([1]))
 
 
-def test_a_connection_that_breaks_while_a_message_is_sent_may_be_tried_again() -> None:
-    """gRPC shows it as an internal error without a word from the gateway."""
+def test_a_call_that_breaks_or_is_dropped_by_a_stopping_gateway_may_be_tried_again() -> None:
+    """gRPC shows these as INTERNAL and CANCELLED without a word from the gateway."""
     nothing = grpc.aio.Metadata()
     cut = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core"))
     assert (cut.reason, may_repeat(cut)) == (Reason.UNAVAILABLE, True)
+    dropped = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, "CANCELLED"))
+    assert (dropped.reason, may_repeat(dropped)) == (Reason.UNAVAILABLE, True)
     other = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "a bug"))
     assert not may_repeat(other)
 

@@ -67,6 +67,9 @@ def error_from_rpc(failure: grpc.RpcError) -> FlowspanError:
     trailer = next((value for name, value in call.trailing_metadata() or () if name == STATUS_TRAILER), None)
     if trailer is None and call.details() == _CUT_WHILE_SENDING:
         return error_from_status("UNAVAILABLE", "the connection broke while the request was being sent", None)
+    if trailer is None and call.code() is grpc.StatusCode.CANCELLED:
+        # Not by us (that is a CancelledError), and the gateway would say why: a server that stops drops calls so.
+        return error_from_status("UNAVAILABLE", "the gateway ended the call without an answer; it may be stopping", None)
     return error_from_status(call.code().name, call.details() or "", cast("bytes | None", trailer))
 
 
