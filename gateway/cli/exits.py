@@ -13,10 +13,13 @@ from gateway.config.problems import ConfigError
 SUCCESS: Final = 0
 RUN_FAILED: Final = 1
 USAGE: Final = 2
+DAMAGED: Final = 65
+"""EX_DATAERR: the store's files are damaged; starting again does not help, a backup does."""
 UNAVAILABLE: Final = 69
 """EX_UNAVAILABLE: no gateway answers, or what it needs is held by another one."""
 STORAGE: Final = 74
-"""EX_IOERR: the store failed; nothing that was acknowledged is lost, nothing more is promised."""
+"""EX_IOERR: the store failed, or its directory cannot be used; nothing that was acknowledged is lost, nothing more is
+promised."""
 CONFIGURATION: Final = 78
 """EX_CONFIG"""
 INTERRUPTED: Final = 130
@@ -63,7 +66,7 @@ def exit_code_of(error: FlowspanError) -> int:
     if error.reason in _UNAVAILABLE_REASONS:
         return UNAVAILABLE
     if error.reason is Reason.STORAGE_FAILED:
-        return STORAGE
+        return DAMAGED if error.details.get("isDamaged") else STORAGE
     return USAGE if error.reason in _USAGE_REASONS else RUN_FAILED
 
 

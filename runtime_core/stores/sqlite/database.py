@@ -120,8 +120,15 @@ def _refuse_old_sqlite() -> None:
 
 
 def _unusable(path: Path, error: Exception) -> StorageError:
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return StorageError(
+            f"the store {path} is damaged ({error}); nothing in it was changed: restore a backup, or choose another directory",
+            path=str(path),
+            isDamaged=True,
+            outcome="not_applied",
+        )
     return StorageError(
-        f"the store {path} cannot be opened ({error}); check the directory's rights and the disk, or restore a backup",
+        f"the store {path} cannot be opened ({error}); check the directory's rights and the disk",
         path=str(path),
         outcome="not_applied",
     )
