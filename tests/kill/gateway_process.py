@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -22,11 +23,26 @@ class GatewayProcess:
     Args:
         home: holds the configuration, the store, the socket and the ledger.
         tag: unique; every process of this gateway carries it in its environment.
+        plugins: further ones beside `/ledger`, as the configuration has them; their environment is completed with the tag.
+        engine: the configuration's section of that name.
+        command: what stands for `flowspan serve`; given the same arguments.
     """
 
-    def __init__(self, home: Path, tag: str, *, work_ms: float, capacity: int = 256) -> None:
+    def __init__(
+        self,
+        home: Path,
+        tag: str,
+        *,
+        work_ms: float = 1.0,
+        capacity: int = 256,
+        plugins: Mapping[str, Mapping[str, object]] | None = None,
+        engine: Mapping[str, object] | None = None,
+        command: Sequence[str] = (),
+    ) -> None:
         self.home = home
         self.tag = tag
+        self.gate = home / "gate"
+        self._command = list(command) or [str(Path(sys.executable).parent / "flowspan")]
         self.ledger = home / "ledger.txt"
         self.target = f"unix:{home}/s"
         self._config = home / "flowspan.json"
@@ -38,10 +54,20 @@ class GatewayProcess:
                             "type": "stdio",
                             "command": sys.executable,
                             "args": [str(HERE / "ledger_server.py")],
-                            "env": {"LEDGER": str(self.ledger), "WORK_MS": str(work_ms), TAG: tag},
+                            "env": {
+                                "LEDGER": str(self.ledger),
+                                "WORK_MS": str(work_ms),
+                                "GATE": str(self.gate),
+                                TAG: tag,
+                            },
                             "capacity": capacity,
-                        }
+                        },
+                        **{
+                            name: {"type": "stdio", **plugin, "env": {**_environment(plugin), TAG: tag}}
+                            for name, plugin in (plugins or {}).items()
+                        },
                     },
+                    "engine": dict(engine or {}),
                     "store": {"type": "sqlite", "path": str(home / "store")},
                     "listen": [self.target],
                 }
@@ -51,10 +77,10 @@ class GatewayProcess:
         self.started_at = 0.0
         self.ready_line: dict[str, object] = {}
 
-    def start(self) -> None:
-        """Start and wait for the ready line."""
+    def launch(self) -> None:
+        """Start, and do not wait for anything."""
         self.started_at = time.monotonic()
-        command = [str(Path(sys.executable).parent / "flowspan"), "serve", "--config", str(self._config)]
+        command = [*self._command, "serve", "--config", str(self._config)]
         with open(self.home / "stderr.log", "ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -63,11 +89,35 @@ class GatewayProcess:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, TAG: self.tag, "XDG_RUNTIME_DIR": str(self.home)},
             )
+
+    def start(self) -> None:
+        """Start and wait for the ready line."""
+        self.launch()
+        assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(f"the gateway did not start: {(self.home / 'stderr.log').read_text()[-2000:]}")
+            raise AssertionError(f"the gateway did not start: {self.said()}")
         self.ready_line = json.loads(line)
+
+    def said(self) -> str:
+        """The end of its stderr, over all its lives."""
+        return (self.home / "stderr.log").read_text()[-4000:]
+
+    def resident_mib(self) -> float:
+        """Peak of the gateway's resident memory since its start."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
+    def descriptors(self) -> int:
+        """How many files, sockets and pipes it has open."""
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def threads(self) -> int:
+        assert self.process is not None
+        return len(os.listdir(f"/proc/{self.process.pid}/task"))
 
     def kill(self) -> float:
         """kill -9; returns when (monotonic)."""
@@ -78,13 +128,24 @@ class GatewayProcess:
         self._close_pipes()
         return at
 
+    def end(self) -> None:
+        """Whatever it is doing: it is over, and so is everything that it started. For the end of a test."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        self.wait_all_gone()
+
+    def wait_exit(self, within_s: float) -> int:
+        """It ends by itself; the exit code."""
+        assert self.process is not None
+        code = self.process.wait(within_s)
+        self._close_pipes()
+        return code
+
     def terminate(self, within_s: float = 15.0) -> int:
         """SIGTERM; the exit code."""
         assert self.process is not None
         self.process.terminate()
-        code = self.process.wait(within_s)
-        self._close_pipes()
-        return code
+        return self.wait_exit(within_s)
 
     def _close_pipes(self) -> None:
         assert self.process is not None
@@ -115,3 +176,9 @@ class GatewayProcess:
         while (left := self.survivors()) and time.monotonic() < deadline:
             time.sleep(0.01)
         return left
+
+
+def _environment(plugin: Mapping[str, object]) -> Mapping[str, object]:
+    environment = plugin.get("env", {})
+    assert isinstance(environment, Mapping)
+    return environment

@@ -19,9 +19,15 @@ class Start:
     at: float
 
 
+def ledger_lines(ledger: Path) -> list[str]:
+    """The lines so far. A reader may see the half of one that is being written."""
+    text = ledger.read_text() if ledger.exists() else ""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 def read_starts(ledger: Path, run_id: str) -> list[Start]:
     starts: list[Start] = []
-    for line in ledger.read_text().splitlines():
+    for line in ledger_lines(ledger):
         what, item, _, attempt, token, at, run, _ = line.split()
         if what == "start" and run == run_id:
             starts.append(Start(int(item), int(attempt), token, float(at)))
@@ -31,7 +37,7 @@ def read_starts(ledger: Path, run_id: str) -> list[Start]:
 def most_at_once(ledger: Path, run_id: str, kills: list[float]) -> int:
     """The largest number of executions of the run that were open at one moment; a kill closes all."""
     moments: list[tuple[float, int, int]] = [(at, 0, 0) for at in kills]
-    for line in ledger.read_text().splitlines():
+    for line in ledger_lines(ledger):
         what, item, _, _, _, at, run, _ = line.split()
         if run == run_id:
             moments.append((float(at), 1 if what == "start" else -1, int(item)))
