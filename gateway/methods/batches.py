@@ -51,7 +51,7 @@ async def evaluate(api: RuntimeApi, context: RequestContext, params: EvaluatePar
         # Cancelled before its only item began: there is a run, and no result.
         return b'{"result":{"outcome":"failed","error":{"code":-32016,"message":"the run was cancelled"}}}'
     (result,) = await read_blobs(api, status.results, link.namespace, max_result_bytes(context))
-    return b'{"result":%b}' % encode_flow_result("stepflow", result)
+    return b'{"result":%b}' % encode_flow_result("stepflow", result, knows_skipped=True)
 
 
 async def submit_batch(api: RuntimeApi, context: RequestContext, params: SubmitBatchParams) -> bytes:

@@ -38,7 +38,10 @@ async def get(api: RuntimeApi, context: RequestContext, params: GetBlobParams) -
     """`{"data", "blob_type"}`, the data as it was put."""
     link = context.link(params.origin)
     blob = await api.get_blob(full_blob_id(params.blob_id), namespace=link.namespace)
-    data = blob.data
-    if blob.blob_type == "binary":
+    data, blob_type = blob.data, blob.blob_type
+    if blob_type == "binary":
         data = b'"%b"' % binascii.b2a_base64(data, newline=False)
-    return b'{"data":%b,"blob_type":"%b"}' % (data, blob.blob_type.encode())
+        if context.dialect == "stepflow":
+            # The older SDKs know `data` and `flow` only, and would wait for ever for an answer that they cannot decode.
+            blob_type = "data"
+    return b'{"data":%b,"blob_type":"%b"}' % (data, blob_type.encode())

@@ -79,8 +79,9 @@ def encode_status(dialect: Dialect, status: RunStatus) -> bytes:
     return b",".join(filter(None, members)) + b"}"
 
 
-def encode_flow_result(dialect: Dialect, result: ItemResult) -> bytes:
-    """The FlowResult of an item."""
+def encode_flow_result(dialect: Dialect, result: ItemResult, *, knows_skipped: bool = False) -> bytes:
+    """The FlowResult of an item. `knows_skipped`: the server asked by one of the older methods (`flows/*`), whose releases of
+    the older SDKs know three outcomes; those that ask `runs/*` know two."""
     if dialect == "flowspan":
         return flow_result_to_wire(result.outcome, result.payload, is_blob=result.is_blob)
     if result.outcome is Outcome.SUCCESS:
@@ -88,6 +89,8 @@ def encode_flow_result(dialect: Dialect, result: ItemResult) -> bytes:
             _text({"$blob": result.payload.decode()}) if result.is_blob else result.payload
         )
     if result.outcome is Outcome.SKIPPED:
+        if knows_skipped:
+            return flow_result_to_wire(result.outcome, result.payload, is_blob=result.is_blob)
         # Newer releases of these SDKs know no third outcome and would hang.
         return b'{"outcome":"success","result":null}'
     error = (
@@ -140,7 +143,7 @@ def encode_batch(status: RunStatus, results: Sequence[ItemResult] | None) -> byt
         return b'{"details":%b}' % _text(details)
     outputs = [
         b'{"batch_input_index":%d,"status":"%b","result":%b}'
-        % (result.item_index, _STEPFLOW_OUTCOME[result.outcome].encode(), encode_flow_result("stepflow", result))
+        % (result.item_index, _STEPFLOW_OUTCOME[result.outcome].encode(), encode_flow_result("stepflow", result, knows_skipped=True))
         for result in results
     ]
     return b'{"details":%b,"outputs":[%b]}' % (_text(details), b",".join(outputs))

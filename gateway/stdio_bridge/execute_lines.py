@@ -26,24 +26,39 @@ class ExecuteLines:
     __slots__ = ("_format", "_tokens", "kind")
 
     def __init__(
-        self, naming: CallNaming, template: CallTemplate, *, kind: object, component: str, flow_id: str, sends_timeout: bool
+        self,
+        naming: CallNaming,
+        template: CallTemplate,
+        *,
+        kind: object,
+        component: str,
+        flow_id: str,
+        repeats_origin: bool,
+        sends_timeout: bool,
     ) -> None:
-        """`component`, `flow_id`: as the server writes them (dialects differ)."""
+        """`component`, `flow_id`: as the server writes them (dialects differ).
+
+        `repeats_origin`: run, flow and step stand beside the input too. Some releases of the older SDKs (0.3, 0.5) look for
+        them there only, and leave a request without them unanswered.
+        """
         self.kind = kind
         self._tokens = IdempotencyTokens(template.run_id, template.step_id)
         span = naming.span_prefix + "%010x"
         flags = "01" if template.sampled else "00"
+        run_id, step_id, flow = _escaped(template.run_id), _escaped(template.step_id), _escaped(flow_id)
         pieces = (
             b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":',
             _escaped(component),
-            b',"input":%b,"attempt":%d,"observability":{"trace_id":',
+            b',"input":%b,"attempt":%d',
+            b',"run_id":' + run_id + b',"flow_id":' + flow + b',"step_id":' + step_id if repeats_origin else b"",
+            b',"observability":{"trace_id":',
             _escaped(template.trace_id),
             f',"span_id":"{span}","run_id":'.encode(),
-            _escaped(template.run_id),
+            run_id,
             b',"flow_id":',
-            _escaped(flow_id),
+            flow,
             b',"step_id":',
-            _escaped(template.step_id),
+            step_id,
             f',"traceparent":"00-{template.trace_id}-{span}-{flags}"}},"taskToken":"{naming.secret}-%x","idempotencyToken":"%b"'.encode(),
             b',"timeoutMs":%d}}\n' % min(round(template.timeout_s * 1000), MAX_TIMEOUT_MS) if sends_timeout else b"}}\n",
         )

@@ -299,6 +299,7 @@ class ComponentPeer:
                 kind=kind,
                 component=name,
                 flow_id=template.flow_id.removeprefix("sha256:") if stepflow else template.flow_id,
+                repeats_origin=stepflow,
                 sends_timeout=kind.declaration.timeouts,
             )
         self._namespaces.add(template.namespace)
