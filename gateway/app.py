@@ -11,7 +11,7 @@ import gc
 import secrets
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -22,12 +22,16 @@ from flowspan.errors import InvalidArgumentError
 from flowspan.protobuf.segments import ProtobufSegmentCodec
 from gateway.builtin_plugin import BuiltinPlugin
 from gateway.catalog import ComponentCatalog
+from gateway.figures import Figures
 from gateway.grpc_server import GrpcServer, Listener
 from gateway.methods.table import MethodTable
 from gateway.routing import PrefixRouter, RouteEntry
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
 from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
+from gateway.telemetry.exposition import render
+from gateway.telemetry.observer import GatewayObserver, TraceSink
+from gateway.telemetry.status_pages import StatusPages
 from runtime_core.api import RuntimeApi
 from runtime_core.builtins.server import BuiltinServer
 from runtime_core.calls import CallNaming
@@ -66,6 +70,8 @@ class GatewayParts:
         plugins: stdio plugins, by name.
         routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
         listeners: none for an embedded gateway.
+        traces: makes what takes spans; None: none are made.
+        metrics: `host:port` of the status pages; None: there are none.
     """
 
     store: Store
@@ -74,6 +80,8 @@ class GatewayParts:
     listeners: Sequence[Listener] = ()
     limits: Limits = field(default_factory=Limits)
     drain_s: float = DRAIN_S
+    traces: Callable[[CallNaming], TraceSink] | None = None
+    metrics: str | None = None
 
 
 class Gateway:
@@ -96,6 +104,8 @@ class Gateway:
             raise InvalidArgumentError(f"routes name plugins that are not configured: {', '.join(unknown)}", field="routes")
         router = PrefixRouter([RouteEntry(prefix, servers[name]) for prefix, name in parts.routes.items()])
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._traces = None if parts.traces is None else parts.traces(naming)
+        self._observer = GatewayObserver(self._traces)
         self._runtime = Runtime(
             store=parts.store,
             router=router,
@@ -104,12 +114,28 @@ class Gateway:
             limits=parts.limits,
             naming=naming,
             on_fatal=self._on_fatal,
+            observer=self._observer,
         )
         self._builtins.sink = self._runtime.dispatcher
         self._builtins.blobs = self._runtime
         self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, {**self._plugins, BUILTIN: BuiltinPlugin(self._builtins)})
         self._server = GrpcServer(self._runtime, self.catalog, tuple(parts.listeners)) if parts.listeners else None
+        self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), self._server)
+        self._pages: StatusPages | None = None
+        if parts.metrics is not None:
+            self._pages = StatusPages(
+                parts.metrics,
+                metrics=self._metrics_page,
+                is_live=lambda: not self.failed.done(),
+                is_ready=lambda: self._is_serving,
+            )
+        self._is_serving = False
         self._is_stopped = False
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the status pages are, as bound; None: nowhere."""
+        return self._pages.address if self._pages is not None else None
 
     @property
     def api(self) -> RuntimeApi:
@@ -128,11 +154,22 @@ class Gateway:
     async def start(self) -> None:
         """Ready when it returns: open runs go on, plugins start, listeners answer."""
         try:
+            if self._pages is not None:
+                await self._pages.start()
             self._supervisor.start()
+            began_s = time.monotonic()
             await self._runtime.open()
+            open_runs = self._runtime.open_runs.values()
+            if open_runs:
+                items = sum(run.counts().running for run in open_runs)
+                took_s = round(time.monotonic() - began_s, 3)
+                log.info("runs_recovered", runs=len(open_runs), items_under_way=items, took_s=took_s)
+            self.figures.begin()
             if self._server is not None:
                 await self._server.start()
                 await self._server.set_serving(True)
+            self._is_serving = True
+            log.info("gateway_ready", addresses=list(self.addresses), metrics=self.metrics_address)
         except BaseException:
             await self.stop(grace_s=0.0)
             raise
@@ -143,15 +180,32 @@ class Gateway:
         if self._is_stopped:
             return
         self._is_stopped = True
+        self._is_serving = False
         grace_s = self._parts.drain_s if grace_s is None else grace_s
         if self._server is not None:
             await self._server.set_serving(False)
+        dispatcher, began_s = self._runtime.dispatcher, time.monotonic()
+        if dispatcher.calls:
+            log.info("drain_begins", in_flight=len(dispatcher.calls), parked=len(dispatcher.parking), grace_s=grace_s)
         await self._runtime.drain(grace_s)
         if self._server is not None:
             await self._server.stop(grace_s=1.0)
         await self._supervisor.stop()
         self._builtins.close()
         await self._runtime.close()
+        if self._pages is not None:
+            await self._pages.stop()
+        if self._traces is not None:
+            await self._traces.close()
+        log.info(
+            "gateway_stopped",
+            took_s=round(time.monotonic() - began_s, 3),
+            open_runs=len(self._runtime.open_runs),
+            to_repeat=len(dispatcher.calls),
+        )
+
+    async def _metrics_page(self) -> bytes:
+        return render(await self.figures.collect())
 
     async def __aenter__(self) -> Self:
         await self.start()

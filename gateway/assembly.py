@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import grpc
 
@@ -13,6 +16,8 @@ from gateway.config import BuiltinPlugin, Config, ConfigError, MemoryStore, Prob
 from gateway.grpc_server import Listener
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
+from gateway.telemetry.observer import TraceSink
+from runtime_core.calls import CallNaming
 from runtime_core.ports import Store
 from runtime_core.stores.memory import MemoryStore as MemoryRuns
 from runtime_core.stores.sqlite import SqliteStore as SqliteRuns
@@ -50,6 +55,9 @@ def assemble(
         if any(route.conditions for route in targets):
             problems.append(Problem(f"/routes/{prefix.replace('/', '~1')}", "conditions are not evaluated by this version"))
         routes[prefix] = targets[0].plugin
+    traces = config.telemetry.traces
+    if traces != "none" and importlib.util.find_spec("opentelemetry.sdk") is None:
+        problems.append(Problem("/telemetry/traces", "spans need OpenTelemetry: pip install 'flowspan-gateway[otel]'"))
     if problems:
         raise ConfigError(name, problems)
     credentials = None if config.tls is None else _credentials(config.tls)
@@ -63,7 +71,18 @@ def assemble(
         ],
         limits=config.limits.to_core(),
         drain_s=config.engine.drain_grace_s,
+        traces=None if traces == "none" else _traces(traces),
+        # Of commands that run one flow there may be many at a time.
+        metrics=config.telemetry.metrics if listen else None,
     )
+
+
+def _traces(kind: Literal["otlp", "console"]) -> Callable[[CallNaming], TraceSink] | None:
+    if os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return None
+    from gateway.telemetry.traces import console_exporter, otlp_exporter, span_recorder  # the SDK is an extra
+
+    return span_recorder(otlp_exporter() if kind == "otlp" else console_exporter())
 
 
 def choose_store(config: Config, default: Path) -> Path | None:

@@ -101,10 +101,26 @@ class LimitSettings(Section):
 
 
 class Telemetry(Section):
-    """Logs go to stderr."""
+    """Logs go to stderr, spans to an OpenTelemetry collector, figures to whoever asks on this machine."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = Field(default="auto", description="auto: text on a terminal, else json.")
+    traces: Literal["none", "otlp", "console"] = Field(
+        default="none", description="otlp: to the collector that the OTEL_* variables name; console: lines on stderr."
+    )
+    metrics: str | None = Field(
+        default=None, description="HOST:PORT on loopback where `serve` answers /metrics, /livez and /readyz; none: nowhere."
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, address: str | None) -> str | None:
+        if address is None:
+            return None
+        check_address(address)
+        if address.startswith("unix:") or not is_loopback(address):
+            raise ValueError(f"{address!r}: the pages ask for no token, so they are for a loopback address: 127.0.0.1:9464")
+        return address
 
 
 class Config(Section):

@@ -136,6 +136,11 @@ def setup_telemetry(*, level: str = "info", log_format: str = "auto", descriptor
     return writer
 
 
+def dropped_lines() -> int:
+    """Log lines that nobody will see, since logs were set up."""
+    return 0 if _writer is None else _writer.dropped_lines
+
+
 def flush_logs(timeout_s: float = FLUSH_S) -> None:
     """Wait, bounded, until stderr has taken every line. Before exits that run no exit handlers."""
     if _writer is not None:
