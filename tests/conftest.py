@@ -38,6 +38,17 @@ ALL_LOOPS: Final = _loop_factories()
 ONE_LOOP: Final[dict[str, LoopFactory]] = {"asyncio": asyncio.new_event_loop}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "deep: takes minutes; collected only with FLOWSPAN_DEEP set, as `make deep-tests` does")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not os.environ.get("FLOWSPAN_DEEP"):
+        deep = [item for item in items if item.get_closest_marker("deep")]
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if not item.get_closest_marker("deep")]
+
+
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
     """Which loops a test runs on; called for tests that are coroutine functions or use such fixtures."""
     area = item.path.relative_to(_HERE).parts[0] if item.path.is_relative_to(_HERE) else ""
