@@ -199,7 +199,7 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
     try:
         await _settled(gateway, stop)
         server_file = write_server_file(gateway.addresses[0], plan.token, os.getpid())
-        _announce(gateway.addresses, server_file)
+        _announce(gateway.addresses, gateway.metrics_address, server_file)
         return await main(gateway, stop)
     finally:
         if server_file is not None:
@@ -223,10 +223,12 @@ async def _settled(gateway: Gateway, stop: asyncio.Event) -> None:
     await asyncio.gather(ready, stopped, return_exceptions=True)
 
 
-def _announce(addresses: Sequence[str], server_file: Path) -> None:
+def _announce(addresses: Sequence[str], metrics: str | None, server_file: Path) -> None:
     unix = next((address for address in addresses if address.startswith("unix:")), None)
     tcp = next((address for address in addresses if not address.startswith("unix:")), None)
     line = {"grpc": tcp or unix, "unix": unix, "pid": os.getpid(), "serverFile": str(server_file)}
+    if metrics is not None:
+        line["metrics"] = f"http://{metrics}/metrics"
     try:
         write_stdout(msgspec.json.encode(line) + b"\n")
     except OutputClosedError:
