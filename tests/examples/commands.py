@@ -38,11 +38,11 @@ def command(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def execute(*words: str, directory: Path, **variables: str) -> Done:
+def execute(*words: str, directory: Path, limit_s: float = LIMIT_S, **variables: str) -> Done:
     """Run a program to its end, with this environment's `python` first on PATH, as in an activated one."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     environment = {**os.environ, "PATH": path, **variables}
-    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=LIMIT_S)
+    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True, timeout=limit_s)
     return Done(done.returncode, done.stdout, done.stderr)
 
 
