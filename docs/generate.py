@@ -1,13 +1,18 @@
 """Writes the reference pages that are made from the code: `make docs`. `--check` only says which would change.
 
-Pages: protocol/openrpc.json (what component servers may ask) and errors.md (the table of errors).
+Whole pages: protocol/openrpc.json (what component servers may ask) and errors.md (the table of errors). Of the other pages
+only what stands between `<!-- made: NAME -->` and `<!-- end -->` is made, by the module in generators/ that `FILLED` names.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -70,7 +75,51 @@ def _flow_code(code: int, dialect: str) -> FlowErrorCode:
     return flow_code
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {"protocol/openrpc.json": openrpc_page, "errors.md": errors_page}
+_MADE: Final = re.compile(r"(<!-- made: ([a-z-]+) -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
+
+FILLED: Final = {
+    "cli.md": "command_line",
+    "configuration.md": "configuration",
+    "limits.md": "limits",
+    "protocol/grpc.md": "proto_reference",
+    "run-states.md": "run_states",
+}
+"""Pages with made sections -> the module in generators/."""
+
+
+def filled_page(name: str, generator: str) -> str:
+    """The page as it stands, with its made sections made anew.
+
+    Raises:
+        LookupError: the page lacks a section that the module makes, or has one that it does not.
+    """
+    sections = _sections(generator)
+    text = (HERE / name).read_text(encoding="utf-8")
+    present = [match[2] for match in _MADE.finditer(text)]
+    if sorted(present) != sorted(sections):
+        raise LookupError(f"{name} has the made sections {present}, generators/{generator}.py makes {list(sections)}")
+    return _MADE.sub(lambda match: match[1] + sections[match[2]]() + match[3], text)
+
+
+def _sections(generator: str) -> Mapping[str, Callable[[], str]]:
+    """By file and not by name: nothing here is installed."""
+    package = "flowspan_docs_generators"
+    if package not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            package, HERE / "generators" / "__init__.py", submodule_search_locations=[str(HERE / "generators")]
+        )
+        assert spec is not None and spec.loader is not None
+        sys.modules[package] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[package])
+    sections: Mapping[str, Callable[[], str]] = importlib.import_module(f"{package}.{generator}").SECTIONS
+    return sections
+
+
+PAGES: Final[dict[str, Callable[[], str]]] = {
+    "protocol/openrpc.json": openrpc_page,
+    "errors.md": errors_page,
+    **{name: partial(filled_page, name, generator) for name, generator in FILLED.items()},
+}
 
 
 def main() -> int:
