@@ -156,9 +156,9 @@ class Gateway:
         try:
             if self._pages is not None:
                 await self._pages.start()
-            self._supervisor.start()
             began_s = time.monotonic()
-            await self._runtime.open()
+            # No plugin is started for a store that another gateway owns; they come up while runs are recovered.
+            await self._runtime.open(on_owned=self._supervisor.start)
             open_runs = self._runtime.open_runs.values()
             if open_runs:
                 items = sum(run.counts().running for run in open_runs)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -206,7 +206,9 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
             server_file.unlink(missing_ok=True)
         stopping = asyncio.ensure_future(gateway.stop(grace_s))
         insisting = asyncio.ensure_future(hard_stop.wait())
-        await asyncio.wait((stopping, insisting), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopping, insisting, gateway.failed), return_when=asyncio.FIRST_COMPLETED)
+        if gateway.failed.done():
+            _end_with_store(gateway)
         insisting.cancel()
         if not stopping.done():
             stopping.cancel()
@@ -246,11 +248,15 @@ async def _until(gateway: Gateway, stop: asyncio.Event) -> int:
     finally:
         stopped.cancel()
     if gateway.failed.done():
-        say(f"flowspan: the store failed: {gateway.failed.result()}")
-        # At once: what is in memory is not worth more than what the disk no longer takes.
-        flush_logs(0.05)
-        os._exit(STORAGE)
+        _end_with_store(gateway)
     return SUCCESS
+
+
+def _end_with_store(gateway: Gateway) -> NoReturn:
+    """At once: what is in memory is not worth more than what the disk no longer takes."""
+    say(f"flowspan: the store failed: {gateway.failed.result()}")
+    flush_logs(0.05)
+    os._exit(STORAGE)
 
 
 async def _look(loaded: LoadedConfig, stamp: object, changed: asyncio.Event, stop: asyncio.Event) -> None:

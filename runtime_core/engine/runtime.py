@@ -114,9 +114,10 @@ class Runtime:
 
     # --- life
 
-    async def open(self) -> None:
-        """Take the store and go on with the runs that are open in it."""
+    async def open(self, on_owned: Callable[[], None] = lambda: None) -> None:
+        """Take the store and go on with the runs that are open in it. `on_owned`: called in between."""
         self.epoch = await self.store.open(self)
+        on_owned()
         for record in await self.store.open_runs():
             try:
                 await recover_run(self, record)

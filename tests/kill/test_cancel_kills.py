@@ -12,10 +12,11 @@ import pytest
 
 from flowspan.client import AsyncClient
 from flowspan.view.events import RunStatusCode
+from tests.kill.amounts import amount
 from tests.kill.gateway_process import GatewayProcess
 from tests.kill.oracle import read_starts
 
-SEEDS = int(os.environ.get("FLOWSPAN_KILLS", "4"))
+SEEDS = amount("FLOWSPAN_KILLS", 4, 200)
 RUNS_PER_TEST = 4
 FLOW = {
     "name": "cancelled",

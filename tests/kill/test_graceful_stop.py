@@ -21,10 +21,11 @@ from flowspan.errors import FlowspanError, Reason, UnavailableError
 from flowspan.protobuf.segments import decode_segments
 from flowspan.v1 import run_service_pb2 as pb
 from flowspan.view.events import ItemCompleted
+from tests.kill.amounts import amount
 from tests.kill.gateway_process import GatewayProcess
 from tests.kill.oracle import read_starts
 
-STOPS = int(os.environ.get("FLOWSPAN_STOPS", "60" if os.environ.get("FLOWSPAN_DEEP") else "4"))
+STOPS = amount("FLOWSPAN_STOPS", 4, 60)
 STOPS_PER_RUN = 3
 ITEMS = 3_000
 STUBBORN = Path(__file__).parent / "stubborn_server.py"

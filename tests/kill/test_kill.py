@@ -17,10 +17,11 @@ from flowspan.client import AsyncClient
 from flowspan.protobuf.segments import decode_segments
 from flowspan.v1 import run_service_pb2 as pb
 from flowspan.view.events import Segment
+from tests.kill.amounts import amount
 from tests.kill.gateway_process import GatewayProcess
 from tests.kill.oracle import judge, most_at_once, read_starts
 
-KILLS = int(os.environ.get("FLOWSPAN_KILLS", "60"))
+KILLS = amount("FLOWSPAN_KILLS", 60, 1_000)
 KILLS_PER_RUN = 6
 ITEMS = 10_000
 FLOW = {

@@ -20,9 +20,10 @@ from flowspan.errors import FlowspanError
 from flowspan.v1 import run_service_pb2 as pb
 from flowspan.v1.json_value_pb2 import JsonValue
 from flowspan.view.status import RunStatus
+from tests.kill.amounts import amount
 from tests.kill.gateway_process import GatewayProcess
 
-KILLS = int(os.environ.get("FLOWSPAN_KILLS", "20"))
+KILLS = amount("FLOWSPAN_KILLS", 20, 1_000)
 KILLS_PER_TEST = 5
 LONGEST_DELAY_S = 0.060
 UNARY_ITEMS = 4_000
