@@ -47,14 +47,7 @@ async def answer_status(
     size = sum(len(result.payload) for result in results)
     whole = omitted or ResultsOmitted(len(results), size, room, 0)
     if context.dialect == "stepflow":
-        raise LimitExceededError(
-            f"the results of run {status.run_id} have {whole.bytes} bytes, this server takes lines of at most "
-            f"{context.max_answer_bytes}; raise max_line_bytes of the plugin, or store results as blobs",
-            limit="line",
-            max=context.max_answer_bytes,
-            actual=whole.bytes,
-            runId=status.run_id,
-        )
+        raise _too_large(context, status.run_id, whole.bytes)
     if not is_page:
         left_out = ResultsOmitted(whole.count, whole.bytes, room, 0)
         return encode_status(context.dialect, replace(status, results=None, results_omitted=left_out))
@@ -71,6 +64,32 @@ async def answer_status(
         whole.count, whole.bytes, room, results[fitting].item_index if fitting < len(results) else whole.next
     )
     return encode_status(context.dialect, replace(status, results=results[:fitting], results_omitted=left_out))
+
+
+async def all_results(api: RuntimeApi, context: RequestContext, status: RunStatus, *, namespace: str) -> Sequence[ItemResult]:
+    """The results of a status that was asked with them, for an answer that can leave none out.
+
+    Raises:
+        LimitExceededError: they do not fit.
+    """
+    if status.results_omitted is not None:
+        raise _too_large(context, status.run_id, status.results_omitted.bytes)
+    room = context.max_answer_bytes - _status_bytes(status)
+    results = await read_blobs(api, status.results or (), namespace, room)
+    if _count_fitting(results, room) < len(results):
+        raise _too_large(context, status.run_id, sum(len(result.payload) for result in results))
+    return results
+
+
+def _too_large(context: RequestContext, run_id: str, size_bytes: int) -> LimitExceededError:
+    return LimitExceededError(
+        f"the results of run {run_id} have {size_bytes} bytes, this server takes lines of at most "
+        f"{context.max_answer_bytes}; raise max_line_bytes of the plugin, or store results as blobs",
+        limit="line",
+        max=context.max_answer_bytes,
+        actual=size_bytes,
+        runId=run_id,
+    )
 
 
 def _status_bytes(status: RunStatus) -> int:

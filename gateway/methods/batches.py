@@ -8,7 +8,7 @@ import msgspec
 
 from flowspan.errors import InvalidArgumentError
 from flowspan.view.status import ResultOrder
-from gateway.methods.answers import max_result_bytes, read_blobs
+from gateway.methods.answers import all_results, max_result_bytes, read_blobs
 from gateway.methods.context import RequestContext
 from gateway.methods.dialect import encode_batch, encode_flow_result, full_blob_id
 from gateway.methods.runs import wait_for_results
@@ -87,7 +87,7 @@ async def get_batch(api: RuntimeApi, context: RequestContext, params: GetBatchPa
     status = await api.get_run(params.batch_id, namespace=link.namespace, order=order, max_bytes=room)
     if not params.include_results:
         return encode_batch(status, None)
-    return encode_batch(status, await read_blobs(api, status.results or (), link.namespace, room))
+    return encode_batch(status, await all_results(api, context, status, namespace=link.namespace))
 
 
 async def get_metadata(api: RuntimeApi, context: RequestContext, params: FlowMetadataParams) -> bytes:

@@ -143,7 +143,11 @@ def encode_batch(status: RunStatus, results: Sequence[ItemResult] | None) -> byt
         return b'{"details":%b}' % _text(details)
     outputs = [
         b'{"batch_input_index":%d,"status":"%b","result":%b}'
-        % (result.item_index, _STEPFLOW_OUTCOME[result.outcome].encode(), encode_flow_result("stepflow", result, knows_skipped=True))
+        % (
+            result.item_index,
+            _STEPFLOW_OUTCOME[result.outcome].encode(),
+            encode_flow_result("stepflow", result, knows_skipped=True),
+        )
         for result in results
     ]
     return b'{"details":%b,"outputs":[%b]}' % (_text(details), b",".join(outputs))

@@ -94,7 +94,7 @@ async def get(api: RuntimeApi, context: RequestContext, params: GetParams) -> by
         params.run_id,
         namespace=link.namespace,
         order=params.result_order if includes_results else None,
-        after_item_index=after if after is not None and after >= 0 else None,
+        after_item_index=after,
         limit=params.limit,
         max_bytes=max_result_bytes(context),
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 import msgspec
@@ -26,6 +27,7 @@ from flowspan.jsonrpc import (
     ResponsesReceived,
     Session,
     SessionEvent,
+    ViolationKind,
     ViolationMeter,
     WireError,
     printable,
@@ -47,6 +49,8 @@ from gateway.stdio_bridge.handshake import (
 )
 from gateway.stdio_bridge.linking import link_request
 from gateway.stdio_bridge.liveness import Liveness
+from gateway.stdio_bridge.notices import CancelAnswer, CancelNotice, ProgressNotice
+from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.process import ComponentProcess
 from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
 from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_LINES, FLUSH_LINES, StdioPlugin
@@ -71,25 +75,10 @@ class PeerOwner(Protocol):
     def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
     def on_peer_ended(self, peer: ComponentPeer, report: ExitReport) -> None: ...
     def check_nesting(self, peer: ComponentPeer, call: ComponentCall | None) -> None: ...
+    def on_peer_slots(self, peer: ComponentPeer) -> None: ...
     def same_kind(self, kind: ServerKind) -> ServerKind:
         """A kind that equals this one, if possible the object that was used before."""
         ...
-
-
-class _Progress(msgspec.Struct):
-    id: int | str | None = None
-    taskToken: str | None = None
-    fraction: float = 0.0
-    message: str | None = None
-
-
-class _Cancel(msgspec.Struct):
-    id: int | str | None = None
-
-
-class _CancelAnswer(msgspec.Struct):
-    dropped: list[int | str] = []
-    running: list[int | str] = []
 
 
 class ComponentPeer:
@@ -102,11 +91,19 @@ class ComponentPeer:
     """
 
     def __init__(
-        self, plugin: StdioPlugin, owner: PeerOwner, naming: CallNaming, handler: RequestHandler, *, incarnation: int = 1
+        self,
+        plugin: StdioPlugin,
+        owner: PeerOwner,
+        naming: CallNaming,
+        handler: RequestHandler,
+        *,
+        output_sizes: OutputSizes,
+        incarnation: int = 1,
     ) -> None:
         self.plugin: Final = plugin
         self._owner = owner
         self._naming = naming
+        self._output_sizes = output_sizes
         self._session = Session(incarnation, plugin.frame_limits)
         self._process = ComponentProcess(
             plugin.launch,
@@ -125,6 +122,7 @@ class ComponentPeer:
         self._undelivered: set[int] = set()
         self._early: list[CallResult] = []
         self._namespaces: set[str] = set()
+        self._unlinked_waits = 0
         self._liveness = Liveness(self._process, plugin.stall_s, plugin.ping_s, self._send_ping)
         self._loop: Final = asyncio.get_running_loop()
         self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
@@ -203,14 +201,21 @@ class ComponentPeer:
 
     @property
     def used_slots(self) -> int:
-        """Executions that hold a slot. In a process that is not re-entrant a parked one keeps it."""
-        return len(self.calls) - len(self.parked) if self.is_reentrant else len(self.calls)
+        """Executions that hold a slot. In a process that is not re-entrant a parked one keeps it.
+
+        Whoever waits without saying for which execution (the older SDKs) is one of them, and gives a slot back too: else a
+        process full of such waits would never run the sub-runs that they wait for.
+        """
+        if not self.is_reentrant:
+            return len(self.calls)
+        return max(0, len(self.calls) - len(self.parked) - self._unlinked_waits)
 
     @property
     def free_slots(self) -> int:
         if not self.is_up or (self.alone and self.used_slots):
             return 0
-        return max(0, self.capacity - self.used_slots)
+        room = self.capacity if self.dialect != "stepflow" else min(self.capacity, self._output_sizes.calls_within_pipe)
+        return max(0, room - self.used_slots)
 
     @property
     def queued_bytes(self) -> int:
@@ -361,7 +366,7 @@ class ComponentPeer:
             known: set[int | str] = set()
             if result is not None:
                 try:
-                    answer = msgspec.json.decode(result, type=_CancelAnswer)
+                    answer = msgspec.json.decode(result, type=CancelAnswer)
                     known = {*answer.dropped, *answer.running}
                 except msgspec.MsgspecError:
                     known = set()
@@ -416,6 +421,8 @@ class ComponentPeer:
             else:
                 assert error is not None
                 add((call, call_failure(error, self.dialect)))
+        if results and self.dialect == "stepflow":
+            self._output_sizes.note(max([len(result) for _, result in results if isinstance(result, bytes)], default=0))
         if self.parked or self.alone:
             for call, _ in results:
                 self.parked.discard(call.number)
@@ -457,6 +464,9 @@ class ComponentPeer:
                 self._process.write(event.reply)
             if event.fatal:
                 self.give_up(event.message)
+            elif event.kind is ViolationKind.PARSE_ERROR and self.dialect == "stepflow" and event.quoted.startswith('{"id":'):
+                # Where these servers could not write all of an answer, others are gone without a trace: none may be waited for.
+                self.give_up("it lost a part of its answers: together they did not fit its pipe; lower its capacity")
             elif event.charged:
                 self._count_violation(event.message, event.count)
         elif isinstance(event, NoiseReceived):
@@ -471,9 +481,9 @@ class ComponentPeer:
     def _take_notification(self, event: NotificationReceived) -> None:
         try:
             if event.method == "$/cancelRequest":
-                self._requests.cancel(msgspec.json.decode(event.params, type=_Cancel).id)
+                self._requests.cancel(msgspec.json.decode(event.params, type=CancelNotice).id)
             elif event.method == "$/progress":
-                progress = msgspec.json.decode(event.params, type=_Progress)
+                progress = msgspec.json.decode(event.params, type=ProgressNotice)
                 number = progress.id
                 if not isinstance(number, int) and progress.taskToken is not None:
                     number = self._naming.number_of_token(progress.taskToken)
@@ -497,7 +507,25 @@ class ComponentPeer:
     def link(self, origin: RequestOrigin) -> RequestLink:
         return link_request(origin, self.calls, self._naming, self._namespaces)
 
-    def check_nesting(self, link: RequestLink) -> None:
+    @contextmanager
+    def waiting(self, link: RequestLink) -> Iterator[None]:
+        """Around an open-ended wait.
+
+        Raises:
+            RecursionLimitError: the server cannot take nested work, and there is no further process for it.
+        """
+        self._check_nesting(link)
+        if link.task_token is not None:
+            yield
+            return
+        self._unlinked_waits += 1
+        self._owner.on_peer_slots(self)
+        try:
+            yield
+        finally:
+            self._unlinked_waits -= 1
+
+    def _check_nesting(self, link: RequestLink) -> None:
         if not self.is_reentrant:
             number = None if link.task_token is None else self._naming.number_of_token(link.task_token)
             self._owner.check_nesting(self, None if number is None else self.calls.get(number))

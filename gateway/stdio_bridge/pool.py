@@ -19,6 +19,7 @@ from gateway.catalog import PluginHealth, PluginStatus
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import IncompatibleServerError, OfferedComponent, ServerKind
 from gateway.stdio_bridge.launch import StartError
+from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.peer import ComponentPeer, HandshakeError
 from gateway.stdio_bridge.requests import RequestHandler
 from gateway.stdio_bridge.restart_policy import Circuit, RestartPolicy
@@ -75,6 +76,7 @@ class PluginServer:
         self._naming = naming
         self._handler = handler
         self._chance = chance
+        self._output_sizes = OutputSizes()
         self._instances: list[_Instance] = []
         self._retiring: dict[ComponentPeer, float] = {}  # the loop's time at which it is ended
         self._ending: set[asyncio.Task[None]] = set()
@@ -141,7 +143,14 @@ class PluginServer:
                 await asyncio.sleep(max(0.0, instance.restart_at - loop.time()))
                 instance.restart_at = None
             self._incarnations += 1
-            peer = ComponentPeer(self.plugin, self, self._naming, self._handler, incarnation=self._incarnations)
+            peer = ComponentPeer(
+                self.plugin,
+                self,
+                self._naming,
+                self._handler,
+                output_sizes=self._output_sizes,
+                incarnation=self._incarnations,
+            )
             instance.peer = peer
             instance.crash_is_attributable = True
             instance.replaced.clear()
@@ -415,6 +424,9 @@ class PluginServer:
 
     def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self._sink().on_progress(call, fraction, message)
+
+    def on_peer_slots(self, peer: ComponentPeer) -> None:
+        self._sink().on_slots(self)
 
     def same_kind(self, kind: ServerKind) -> ServerKind:
         return self._kind if self._kind is not None and self._kind == kind else kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, Protocol
 
 import structlog
@@ -43,7 +43,7 @@ class ServedPeer(Protocol):
     def queued_bytes(self) -> int: ...
     def send(self, data: bytes) -> bool: ...
     def link(self, origin: RequestOrigin) -> RequestLink: ...
-    def check_nesting(self, link: RequestLink) -> None: ...
+    def waiting(self, link: RequestLink) -> AbstractContextManager[None]: ...
     def give_up(self, why: str) -> None: ...
 
 
@@ -173,8 +173,7 @@ class _PeerContext:
 
     @contextmanager
     def waiting(self, link: RequestLink) -> Iterator[None]:
-        self._peer.check_nesting(link)
-        with self._requests.waiting():
+        with self._requests.waiting(), self._peer.waiting(link):
             yield
 
     def notify(self, method: str, params: bytes) -> None:

@@ -1,0 +1,27 @@
+"""What a server says about executions beside their answers. Members that are unknown here are ignored."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ProgressNotice(msgspec.Struct):
+    """`$/progress`. By the id of the request, or by its task token."""
+
+    id: int | str | None = None
+    taskToken: str | None = None
+    fraction: float = 0.0
+    message: str | None = None
+
+
+class CancelNotice(msgspec.Struct):
+    """`$/cancelRequest`."""
+
+    id: int | str | None = None
+
+
+class CancelAnswer(msgspec.Struct):
+    """The answer to `$/cancel`: ids of requests."""
+
+    dropped: list[int | str] = []
+    running: list[int | str] = []
