@@ -77,7 +77,7 @@ class Figures:
         ]
         open_runs: Counter[str] = Counter(pending=0, running=0)
         open_items: Counter[str] = Counter(pending=0, running=0)
-        waiting: Counter[str] = Counter({plugin.name: 0 for plugin in self._plugins})
+        waiting: Counter[str] = Counter(dict.fromkeys((plugin.name for plugin in self._plugins), 0))
         for position, run in enumerate(runs, 1):
             counts = run.counts()
             open_runs["running" if counts.pending < counts.total else "pending"] += 1
@@ -86,7 +86,9 @@ class Figures:
             items.update(_ended_items(run))
             events += run.committed_seq
             for lane, run_lane in run.lanes.items():
-                waiting[lane.server.name] += len(run_lane.ready)
+                name = lane.server.name
+                if name in waiting:  # paths that lead nowhere have lanes too, named by whoever wrote the flow
+                    waiting[name] += len(run_lane.ready)
             if position % SLICE_RUNS == 0:
                 await asyncio.sleep(0)
         items.subtract(self._earlier_items)

@@ -72,6 +72,7 @@ async def test_every_option_reaches_the_core(runs, runtime: FakeRuntime) -> None
         "task_token": "t-1",
         "unlinked_depth": 0,
         "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+        "trace_id": None,
         "stage_id": None,
         "staged_total": 0,
         "staged_sha256": b"",

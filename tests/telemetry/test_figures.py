@@ -52,11 +52,14 @@ async def test_open_runs_and_their_items_are_told_while_they_run(tmp_path: Path)
     async with watched_house(PLUGIN, metrics=ANYWHERE) as h:
         address = h.gateway.metrics_address
         assert address is not None
-        held = await h.flow(one_step("/p/once_held"))
+        document = one_step("/p/once_held")
+        document["steps"].append({"id": "b", "component": "/no/such", "input": {"$step": "a"}})
+        held = await h.flow(document)
         await h.submit(held, [b'{"file":"%s/f"}' % str(tmp_path).encode(), b"{}", b"{}"], max_concurrency=1)
         async with asyncio.timeout(5):
             while (seen := await figures(address))["flowspan_calls_in_flight"] != 1:
                 pass
+    assert {name for name in seen if name.startswith("flowspan_calls_waiting")} == {'flowspan_calls_waiting{plugin="p"}'}
     assert seen['flowspan_items_open{status="running"}'] == 1
     assert seen['flowspan_items_open{status="pending"}'] == 2
     assert seen['flowspan_runs_open{status="running"}'] == 1
