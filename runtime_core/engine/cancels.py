@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flowspan.errors import FlowErrorCode
+from flowspan.errors import FlowErrorCode, UnavailableError
 from runtime_core.calls import ComponentCall
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.ports import ComponentServer
@@ -28,38 +29,46 @@ class Cancels:
         """
         runs = self._with_children(run)
         changed = [one for one in runs if one.machine.request_cancel(reason)]
-        for one in changed:
-            self._stop_starting(one)
-        await asyncio.gather(*(self._durable(one) for one in changed))
-        unconfirmed = await self._tell_servers({one.run_id for one in changed})
-        self._runtime.dispatcher.after(
-            self._runtime.limits.cancel_grace_s, lambda: self._give_up({one.run_id for one in changed})
-        )
-        return unconfirmed
+        self._stop_starting(changed)
+        if changed:
+            # Planned ahead of every wait: whatever becomes of this call, the runs end.
+            run_ids = {one.run_id for one in changed}
+            self._runtime.dispatcher.after(self._runtime.limits.cancel_grace_s, lambda: self._give_up(run_ids))
+        await asyncio.gather(*(self._durable(one) for one in runs))
+        return await self._tell_servers({one.run_id for one in changed})
+
+    def cancel_unborn(self, run: OpenRun, reason: str) -> None:
+        """Cancel a run of which nothing was sent yet; its rows say so later."""
+        if run.machine.request_cancel(reason):
+            self._stop_starting([run])
 
     def _with_children(self, run: OpenRun) -> list[OpenRun]:
         found = [run]
         for one in found:
-            for child_id in one.children:
-                child = self._runtime.open_runs.get(child_id)
-                if child is not None and not child.settings.detached:
-                    found.append(child)
+            found += [child for child in one.children if not child.settings.detached]
         return found
 
-    def _stop_starting(self, run: OpenRun) -> None:
-        """Nothing of the run goes out any more; items whose call is not with a server end now."""
+    def _stop_starting(self, runs: Sequence[OpenRun]) -> None:
+        """Nothing of these goes out any more; items whose call is not with a server end now."""
         dispatcher = self._runtime.dispatcher
-        dispatcher.leave(run)
-        with_server = {call.item_index for call in dispatcher.calls.values() if call.owner.run is run}
-        run.cancel_items([item_index for item_index in run.items if item_index not in with_server])
-        dispatcher.touch(run)
+        with_server: dict[OpenRun, set[int]] = {run: set() for run in runs}
+        for call in dispatcher.calls.values():
+            items = with_server.get(call.owner.run)
+            if items is not None:
+                items.add(call.item_index)
+        for run, items in with_server.items():
+            dispatcher.leave(run)
+            run.cancel_items([item_index for item_index in run.items if item_index not in items])
+            dispatcher.touch(run)
 
     async def _durable(self, run: OpenRun) -> None:
-        """Wait until the cancel request of the run is on disk."""
+        """Wait until everything that the run's log has by now, such as its cancel request, is on disk."""
         seq = run.machine.seq
         self._runtime.dispatcher.turn()
-        while run.committed_seq < seq and not run.deleted:
+        while run.committed_seq < seq:
             self._runtime.raise_if_failed()
+            if run.lost:
+                raise UnavailableError(f"another gateway owns run {run.run_id} now", outcome="unknown", retryAfterMs=1000)
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             run.waiters.append(waiter)
             await waiter

@@ -41,8 +41,10 @@ class DelayQueue:
     def _fire(self) -> None:
         self._timer = None
         now = self._loop.time()
-        while self._heap and self._heap[0][0] <= now:
-            _, _, action = heapq.heappop(self._heap)
-            action()
-        if self._heap and self._timer is None:
-            self._arm()
+        try:
+            while self._heap and self._heap[0][0] <= now:
+                _, _, action = heapq.heappop(self._heap)
+                action()
+        finally:  # an action that fails does not take the others with it
+            if self._heap and self._timer is None:
+                self._arm()

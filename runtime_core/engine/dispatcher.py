@@ -17,7 +17,7 @@ from flowspan.view.events import Outcome
 from flowspan.view.status import FlowError
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
 from runtime_core.engine.delays import DelayQueue
-from runtime_core.engine.lane import Lane, RunLane, suspect_key
+from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
 from runtime_core.engine.open_run import CommitNote, OpenRun, StepSite
 from runtime_core.engine.parking import Parking
 from runtime_core.flow.retry import retry_policy
@@ -71,6 +71,7 @@ class Dispatcher:
         calls: executions that are with a component server, by number.
         on_run_ended: called after the terminal event of a run is durable.
         on_progress_report: called with what components report.
+        on_broken: called with an error of our own in the middle of a turn: what is in memory cannot be trusted any more.
         on_calls_ended: called with attempts that ended, if anybody looks on.
     """
 
@@ -84,6 +85,7 @@ class Dispatcher:
         self.on_inputs_wanted: Callable[[OpenRun, int], None] = lambda run, item_index: None
         self.on_cancel_wanted: Callable[[ComponentServer, list[ComponentCall]], None] = lambda server, calls: None
         self.on_large_results: Callable[[OpenRun, list[tuple[int, Outcome, bytes]]], None] = lambda run, results: None
+        self.on_broken: Callable[[BaseException], None] = lambda error: None
         self.is_stopping = False
         self.is_store_full = False
         self._store = store
@@ -95,6 +97,7 @@ class Dispatcher:
         self._delays = DelayQueue(self._loop)
         self._turn_handle: asyncio.Handle | None = None
         self._in_turn = False
+        self._is_closed = False
         self._dirty: dict[OpenRun, None] = {}
         self._failed: list[CallResult] = []
         self._inline = Lane(Unreachable("flows without components", None))
@@ -102,7 +105,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """No call goes out after this. What is with component servers is left to them."""
-        self.is_stopping = True
+        self.is_stopping = self._is_closed = True
         self._delays.close()
         for handle in (self._sweeper, self._turn_handle):
             if handle is not None:
@@ -129,7 +132,9 @@ class Dispatcher:
         run.entry.is_entry = True
 
     def enter(self, run: OpenRun) -> None:
-        """The run wants slots from now on."""
+        """The run wants slots from now on, unless it has left before."""
+        if run.has_left:
+            return
         for lane, run_lane in run.lanes.items():
             lane.queue.add(run_lane)
         self._want_inputs(run)
@@ -137,9 +142,12 @@ class Dispatcher:
 
     def leave(self, run: OpenRun) -> None:
         """The run wants no slots any more."""
+        run.has_left = True
         for lane, run_lane in run.lanes.items():
             lane.queue.remove(run_lane)
             run_lane.ready.clear()
+            if lane.suspect_calls:
+                lane.drop_suspects(run)
             if isinstance(lane.server, Unreachable):
                 self.lanes.pop(lane.server, None)  # it was this run's alone
 
@@ -155,12 +163,25 @@ class Dispatcher:
             if count > 0:
                 self._start_items(lane, run, count)
 
-    def withdraw(self, notes: Iterable[object]) -> None:
-        """Rows of a run that was never created: give back what was reserved for it."""
+    def withdraw(self, run: OpenRun, notes: Iterable[object]) -> None:
+        """A run that was never created: give back what was reserved for it."""
+        self.leave(run)
         for note in notes:
-            assert isinstance(note, CommitNote)
+            self.release(note)
+
+    def release(self, note: object) -> None:
+        """A row that is not to be: give back what was reserved for what it would have started."""
+        if isinstance(note, CommitNote):
             self._release(note)
-        self.turn_soon()
+            self.turn_soon()
+
+    def inputs_loaded(self, run: OpenRun) -> None:
+        """More items of the run may start."""
+        assert run.entry is not None
+        if not run.has_left:
+            self._want_inputs(run)
+            run.entry.lane.queue.add(run.entry)
+            self.turn_soon()
 
     def touch(self, run: OpenRun) -> None:
         """The run has news for its log; the next turn writes them."""
@@ -213,7 +234,7 @@ class Dispatcher:
             dirty[run] = None
             if type(result) is bytes:
                 run.on_output(call, site, result)
-            elif self.is_stopping:
+            elif self.is_stopping and not run.is_cancelling:
                 continue  # it may have failed because we stop; the next gateway repeats it
             else:
                 run.on_failure(call, site, result)  # type: ignore[arg-type]
@@ -234,10 +255,10 @@ class Dispatcher:
         if self.is_stopping:
             for call in (*calls, *unsent):
                 self.calls.pop(call.number, None)
+                self.parking.forget(call)
             return
-        for call in reversed(unsent):
-            if self.calls.pop(call.number, None) is not None:
-                self._requeue(call)
+        if unsent:
+            self._take_back(self.lanes[server], unsent)
         in_flight = [call for call in calls if self.calls.pop(call.number, None) is not None]
         if self.on_calls_ended is not None:
             self.on_calls_ended([(call, failure) for call in in_flight])
@@ -260,6 +281,26 @@ class Dispatcher:
                     lane.suspects.forget(key)
                 self._dirty[run] = None
         self.turn()
+
+    def _take_back(self, lane: Lane, unsent: Sequence[ComponentCall]) -> None:
+        """These never reached a process: they wait again, suspects as suspects."""
+        suspects: list[SuspectKey] = []
+        for call in reversed(unsent):
+            if self.calls.pop(call.number, None) is None:
+                continue
+            run = call.owner.run
+            key = suspect_key(call)
+            if run.has_left and call.item_index in run.items:  # cancelled while it was on its way
+                run.cancel_items([call.item_index])
+                self._dirty[run] = None
+            if not lane.suspects.is_suspect(key):
+                self._requeue(call)
+            elif run.has_left:
+                lane.suspects.forget(key)
+            else:
+                suspects.append(key)
+                lane.suspect_calls[key] = call
+        lane.suspects.put_back(reversed(suspects))
 
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self.on_progress_report(call, fraction, message)
@@ -296,7 +337,7 @@ class Dispatcher:
     def _perform(self, note: CommitNote, by_lane: dict[Lane, list[ComponentCall]]) -> bool:
         """Let a durable note take effect; sends are collected. True if queues have grown or slots were given back."""
         run = note.run
-        if run.is_cancelling or run.deleted:
+        if run.has_left:
             self._release(note)
             return True
         for call in note.granted:
@@ -304,7 +345,7 @@ class Dispatcher:
             lane.reserved -= 1
             by_lane.setdefault(lane, []).append(call)
         for call in note.queued:
-            call.owner.run_lane.ready.append(call)
+            self._queue(call)
         for retry in note.retries:
             self._perform_retry(retry.call, retry.delay_s, alone=retry.alone)
         return bool(note.queued or note.retries)
@@ -322,9 +363,17 @@ class Dispatcher:
     def _requeue(self, call: ComponentCall) -> None:
         """A call whose claim is durable waits for a slot, ahead of others of its run."""
         run = call.owner.run
-        if call.item_index in run.items and not run.is_cancelling:
-            call.owner.run_lane.ready.appendleft(call)
+        if call.item_index in run.items and not run.has_left:
+            run_lane = call.owner.run_lane
+            run_lane.ready.appendleft(call)
+            run_lane.lane.queue.add(run_lane)
             self.turn_soon()
+
+    def _queue(self, call: ComponentCall) -> None:
+        """A call that may go out waits for a slot, behind others of its run."""
+        run_lane = call.owner.run_lane
+        run_lane.ready.append(call)
+        run_lane.lane.queue.add(run_lane)
 
     def _release(self, note: CommitNote) -> None:
         """What a note would have started is not to start."""
@@ -344,7 +393,7 @@ class Dispatcher:
 
     def turn_soon(self) -> None:
         """A turn at the next opportunity, one for all who ask until then."""
-        if self._turn_handle is None and not self.is_stopping:
+        if self._turn_handle is None and not self._is_closed:
             self._turn_handle = self._loop.call_soon(self._soon)
 
     def _soon(self) -> None:
@@ -356,28 +405,42 @@ class Dispatcher:
         if self._in_turn:
             self.turn_soon()
             return
+        if self._is_closed:
+            return
         self._in_turn = True
         try:
             if self._failed:
                 self._fail_now()
+            self._ask_dirty()
             if self._may_start():
                 self._serve(self._inline)
                 for lane in list(self.lanes.values()):
                     self._serve(lane)
             else:
                 for lane in self.lanes.values():
-                    lane.let_resume()
+                    lane.let_resume(self.parking)
             if self._dirty:
                 self._write()
+        except Exception as error:
+            self.on_broken(error)
         finally:
             self._in_turn = False
+
+    def _ask_dirty(self) -> None:
+        """Runs of which items have ended may start others."""
+        for run in self._dirty:
+            if not run.has_left and run.machine.startable:
+                assert run.entry is not None
+                run.entry.lane.queue.add(run.entry)
 
     def _may_start(self) -> bool:
         return not self.is_stopping and not self.is_store_full
 
     def _serve(self, lane: Lane) -> None:
-        lane.let_resume()
+        lane.let_resume(self.parking)
         if not lane.suspects.is_idle:
+            if lane.server.broken is not None:
+                self._send(lane, lane.take_all_suspects())
             suspects = lane.take_suspects()
             if suspects:
                 self._register(suspects)
@@ -421,13 +484,16 @@ class Dispatcher:
         if queued:
             run.enqueue(queued)
         self._dirty[run] = None
-        if lane is self._inline or lane.server.broken is not None:
-            self.turn_soon()  # nothing will come back that would start the next ones
+        if len(granted) + len(queued) < count and run.run_key:
+            assert run.entry is not None
+            lane.queue.add(run.entry)
+            self.turn_soon()  # some have ended at once: nothing will come back that would start the next ones
 
     def _want_inputs(self, run: OpenRun) -> None:
-        wanted = run.inputs.next_to_load(run.machine.started)
-        if wanted is not None and not run.is_cancelling:
-            self.on_inputs_wanted(run, wanted)
+        if run.run_key and not run.has_left and not self.is_stopping:
+            wanted = run.inputs.next_to_load(run.machine.started)
+            if wanted is not None:
+                self.on_inputs_wanted(run, wanted)
 
     def _send(self, lane: Lane, calls: list[ComponentCall]) -> None:
         """These claims are durable: the calls go out."""
@@ -473,7 +539,7 @@ class Dispatcher:
             if run.large_results:
                 large, run.large_results = run.large_results, []
                 self.on_large_results(run, large)
-            if run.run_key:
+            if run.run_key and not run.lost:
                 rows = run.flush(now_us)
                 if rows:
                     appends += rows
@@ -485,7 +551,8 @@ class Dispatcher:
     def _queue_unlogged(self, run: OpenRun) -> None:
         calls = run.take_unlogged()
         for call in calls:
-            call.owner.run_lane.ready.append(call)
+            if not run.has_left:
+                self._queue(call)
         if calls:
             self.turn_soon()
 

@@ -14,6 +14,10 @@ AHEAD_ITEMS: Final = 1_000
 """Load the next chunk when fewer items than this are left: the largest maxConcurrency, so that a full restart never waits."""
 
 
+AHEAD_BYTES: Final = 4 << 20
+"""... or when fewer bytes are: many runs of large inputs must not fill the memory."""
+
+
 class InputWindow:
     """Inputs of one run, by item index.
 
@@ -22,13 +26,14 @@ class InputWindow:
         load: fetches the chunk that holds an item, blob references resolved.
     """
 
-    __slots__ = ("_chunks", "_load", "_loading_from", "_total")
+    __slots__ = ("_chunks", "_fetched", "_load", "_loading_from", "_total")
 
     def __init__(self, total: int, chunks: Sequence[InputChunk], load: Callable[[int], Awaitable[InputChunk]]) -> None:
         self._total = total
         self._load = load
         self._chunks = [chunk for chunk in chunks if chunk.inputs and not chunk.blob_refs]
         self._loading_from: int | None = None
+        self._fetched: InputChunk | None = None
 
     def loaded(self, first_item: int, count: int) -> int:
         """How many of the items from `first_item` on, up to `count`, can be taken now."""
@@ -60,13 +65,22 @@ class InputWindow:
         return out
 
     def next_to_load(self, first_item: int) -> int | None:
-        """The item whose chunk should be loaded now, if the window runs short; None if not, or while one is loading."""
+        """The item whose chunk is to be loaded now, if the window runs short; None if not, or while one is loading.
+        It counts as loading from now on, until `load` has ended."""
         if self._loading_from is not None:
             return None
+        self._fetched = None
         ahead = self.loaded(first_item, AHEAD_ITEMS)
         if ahead >= AHEAD_ITEMS or first_item + ahead >= self._total:
             return None
+        if ahead and len(self._chunks) > 1 and sum(self._size(chunk) for chunk in self._chunks[1:]) >= AHEAD_BYTES:
+            return None
+        self._loading_from = first_item + ahead
         return first_item + ahead
+
+    @staticmethod
+    def _size(chunk: InputChunk) -> int:
+        return sum(map(len, chunk.inputs))
 
     async def load(self, item_index: int) -> None:
         """Fetch the chunk that holds `item_index` and keep it."""
@@ -80,5 +94,7 @@ class InputWindow:
 
     async def fetch(self, item_index: int) -> bytes:
         """One item's input, whether or not it is in the window (recovery)."""
-        chunk = await self._load(item_index)
+        chunk = self._fetched
+        if chunk is None or not chunk.first_item <= item_index < chunk.first_item + len(chunk.inputs):
+            chunk = self._fetched = await self._load(item_index)
         return chunk.inputs[item_index - chunk.first_item]

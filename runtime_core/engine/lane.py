@@ -11,6 +11,7 @@ from collections import deque
 
 from runtime_core.calls import ComponentCall
 from runtime_core.engine.open_run import OpenRun
+from runtime_core.engine.parking import Parking
 from runtime_core.ports import ComponentServer
 from runtime_core.sched.fair import FairQueue
 from runtime_core.sched.suspects import Suspects
@@ -69,15 +70,15 @@ class Lane:
         """Suspects wait to be tried: new work would keep an instance from becoming free for them."""
         return self.suspects_pending > 0 or (not self.suspects.is_idle and not self.suspects.is_trying)
 
-    def let_resume(self) -> None:
-        """Parked calls take their slots again, oldest first."""
+    def let_resume(self, parking: Parking) -> None:
+        """Parked calls take their slots again, oldest first. One that waits for something else meanwhile stays parked."""
         if not self.resuming:
             return
         still: deque[tuple[ComponentCall, asyncio.Future[None]]] = deque()
         for call, future in self.resuming:
             if future.done():
                 continue
-            if self.server.try_unpark(call):
+            if not parking.is_settled(call) or self.server.try_unpark(call):
                 future.set_result(None)
             else:
                 still.append((call, future))
@@ -91,13 +92,26 @@ class Lane:
             return []
         calls: list[ComponentCall] = []
         while not calls:
-            group = self.suspects.next_group()
+            group = self.suspects.next_group(self.server.free_slots() or 1 << 30)
             if not group:
                 return []
             for key in group:
                 call = self.suspect_calls.pop(key, None)
-                if call is None or call.item_index not in call.owner.run.items:
+                if call is None or call.owner.run.is_cancelling or call.item_index not in call.owner.run.items:
                     self.suspects.ended([key])
                 else:
                     calls.append(call)
+        return calls
+
+    def drop_suspects(self, run: OpenRun) -> None:
+        """The run is over or cancelled: its suspects are not to be tried, and hold nobody back."""
+        for key in [key for key, call in self.suspect_calls.items() if call.owner.run is run]:
+            del self.suspect_calls[key]
+            self.suspects.forget(key)
+
+    def take_all_suspects(self) -> list[ComponentCall]:
+        """The server cannot be used any more: suspects need not be tried."""
+        calls = list(self.suspect_calls.values())
+        self.suspect_calls.clear()
+        self.suspects.clear()
         return calls

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import structlog
 
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode, Reason
 from flowspan.view.events import AttemptCause, AttemptEnded, Outcome, RunStatusCode
@@ -31,6 +32,8 @@ from runtime_core.ports import Append, LogRow, RunEnd, SegmentCodec
 if TYPE_CHECKING:
     from runtime_core.engine.lane import Lane, RunLane
 
+log = structlog.get_logger(__name__)
+
 CANCELLED_PAYLOAD: Final = CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled").payload()
 """Result of an item that had started when its run was cancelled."""
 
@@ -44,6 +47,13 @@ def _too_large(actual: int, limit: int) -> bytes:
     message = f"the result has {actual} bytes; at most {limit} are allowed: put large values into blobs"
     data = msgspec.json.encode({"reason": Reason.LIMIT_EXCEEDED.value, "limit": "resultBytes", "max": limit, "actual": actual})
     return CallFailure(ERROR_TABLE[Reason.LIMIT_EXCEEDED].flow, message, data).payload()
+
+
+def _our_fault(error: Exception) -> bytes:
+    """The error of an item at which the gateway itself failed: that is no reason to stop the others."""
+    log.error("item_failed_in_gateway", exc_info=error)
+    message = f"the gateway failed at this item ({type(error).__name__}); its log says more"
+    return CallFailure(FlowErrorCode.ORCHESTRATOR_ERROR, message).payload()
 
 
 class StepSite:
@@ -99,6 +109,9 @@ class OpenRun:
 
     Attributes:
         journals_steps: the end of each step is an event: items have several, and not all run inside the gateway.
+        parent: the nearest open run above it that a cancel reaches it from, or None. `children`: the other way round.
+        has_left: it wants no slots any more.
+        lost: another gateway owns it.
     """
 
     __slots__ = (
@@ -115,18 +128,20 @@ class OpenRun:
         "children",
         "committed",
         "committed_seq",
-        "deleted",
         "description",
         "entry",
         "epoch",
+        "has_left",
         "inputs",
         "items",
         "journals_steps",
         "lanes",
         "large_results",
+        "lost",
         "machine",
         "namespace",
         "numbers",
+        "parent",
         "plan",
         "run_key",
         "settings",
@@ -161,12 +176,14 @@ class OpenRun:
         self.sites: list[StepSite] = []
         self.lanes: dict[Lane, RunLane] = {}
         self.entry: RunLane | None = None
-        self.children: set[str] = set()
+        self.parent: OpenRun | None = None
+        self.children: dict[OpenRun, None] = {}
         self.committed = machine.tally()
         self.committed_seq = 0
         self.tail: deque[LogRow] = deque()
         self.waiters: list[asyncio.Future[None]] = []
-        self.deleted = False
+        self.has_left = False
+        self.lost = False
         self.journals_steps = False
         self.abandoned: list[int] = []
         self.large_results: list[tuple[int, Outcome, bytes]] = []
@@ -208,13 +225,16 @@ class OpenRun:
         inputs = self.inputs.take(machine.started, count)
         calls: list[ComponentCall] = []
         for item_index, item_input in zip(machine.start_items(count), inputs, strict=True):
-            execution = ItemExecution(plan, item_input)
-            ready = execution.start()
+            execution = items[item_index] = ItemExecution(plan, item_input)
+            try:
+                ready = execution.start()
+            except Exception as error:
+                self._end_item(item_index, Outcome.FAILED, _our_fault(error))
+                continue
             end = execution.result
             if end is not None:
-                machine.complete_item(item_index, end.outcome, end.payload)
+                self._end_item(item_index, end.outcome, end.payload)
                 continue
-            items[item_index] = execution
             for one in ready:
                 calls.append(self._new_call(item_index, execution, one))
         return calls
@@ -289,6 +309,9 @@ class OpenRun:
     def restart_item(self, item_index: int, execution: ItemExecution, in_flight: Iterable[ReadyCall]) -> None:
         """An item that was under way when the gateway died: what was in flight goes out again."""
         self.items[item_index] = execution
+        if execution.result is not None:  # the flow's expressions alone end it
+            self._end_item(item_index, execution.result.outcome, execution.result.payload)
+            return
         self._queued += [self._new_call(item_index, execution, ready) for ready in in_flight]
 
     def count_ended_attempt(self, event: AttemptEnded) -> None:
@@ -308,7 +331,11 @@ class OpenRun:
 
     def end_with_blob(self, item_index: int, outcome: Outcome, blob_id: str) -> None:
         """The item's result is in a blob that is durable."""
-        if self.items.pop(item_index, None) is not None:
+        if self.items.pop(item_index, None) is None:
+            return
+        if self.is_cancelling:
+            self.machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+        else:
             self.machine.complete_item(item_index, outcome, blob_id.encode(), is_blob=True)
 
     # --- the log
@@ -371,7 +398,11 @@ class OpenRun:
     # --- inside
 
     def _complete_step(self, execution: ItemExecution, item_index: int, site: StepSite, outcome: Outcome, payload: bytes) -> None:
-        ready = execution.complete(site.step.index, outcome, payload)
+        try:
+            ready = execution.complete(site.step.index, outcome, payload)
+        except Exception as error:
+            self._end_item(item_index, Outcome.FAILED, _our_fault(error))
+            return
         end = execution.result
         if end is not None:
             self._end_item(item_index, end.outcome, end.payload)

@@ -13,11 +13,12 @@ from runtime_core.calls import ComponentCall
 
 
 class _Parked:
-    __slots__ = ("call", "open_waits", "since_s")
+    __slots__ = ("call", "open_waits", "settling", "since_s")
 
     def __init__(self, call: ComponentCall, since_s: float) -> None:
         self.call = call
         self.open_waits = 0
+        self.settling = 0
         self.since_s = since_s
 
 
@@ -50,14 +51,22 @@ class Parking:
         parked.open_waits += 1
         return is_new
 
-    def is_last_wait(self, call: ComponentCall) -> bool:
-        """Whether closing one wait would end the parking."""
+    def settle_wait(self, call: ComponentCall) -> bool:
+        """The answer of one wait is about to go out. True if all open waits of `call` are that far: it needs its slot."""
         parked = self._parked.get(call.number)
-        return parked is not None and parked.open_waits == 1
+        if parked is None:
+            return False
+        parked.settling += 1
+        return parked.settling >= parked.open_waits
 
-    def close_wait(self, call: ComponentCall, run_id: str, now_s: float) -> bool:
+    def is_settled(self, call: ComponentCall) -> bool:
+        """Whether a parked call waits for its slot only."""
+        parked = self._parked.get(call.number)
+        return parked is not None and parked.settling >= parked.open_waits
+
+    def close_wait(self, call: ComponentCall, run_id: str, now_s: float, *, is_settled: bool) -> bool:
         """One wait of `call` is over. True if it was the last one: the execution goes on. Its deadline moves by the
-        time it was parked."""
+        time it was parked. `is_settled`: `settle_wait` was called for it."""
         waits = self._waits.get(call.template.run_id)
         if waits is not None:
             waits[run_id] -= 1
@@ -69,6 +78,7 @@ class Parking:
         if parked is None:
             return False
         parked.open_waits -= 1
+        parked.settling -= is_settled
         if parked.open_waits:
             return False
         del self._parked[call.number]

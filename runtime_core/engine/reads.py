@@ -8,11 +8,12 @@ from typing import Final
 
 from flowspan.errors import InvalidArgumentError
 from flowspan.view.events import ItemCompleted, Outcome
+from flowspan.view.fold import RunFold
 from flowspan.view.status import ItemResult, ResultOrder, ResultsOmitted, RunStatus
 from runtime_core.engine.settings import RunSettings
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.model.item_index import ItemIndex
-from runtime_core.ports import LogRow, SegmentCodec, Store
+from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
 
 SLICE_ITEMS: Final = 2_000
 """Items looked up in one read of the store."""
@@ -22,6 +23,18 @@ ITEM_OVERHEAD_BYTES: Final = 128
 
 EVENTS_AFTER_CANCEL: Final = 64
 """A cancel is followed by the ends of the items that ran, by the run's end, and by this much of recoveries at most."""
+
+
+async def read_status(store: Store, codec: SegmentCodec, record: RunRecord) -> RunStatus:
+    """Status without results of a run that has not ended, from its log."""
+    fold = RunFold(keep_results=False)
+    while fold.through_seq < record.next_seq - 1:
+        rows = await store.read_rows(record.run_key, fold.through_seq, BATCH_BYTES)
+        if not rows:
+            break
+        for row in rows:
+            fold.apply_all(codec.decode(row.data))
+    return fold.snapshot()
 
 
 class ResultReader:

@@ -9,11 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
-from flowspan.errors import FlowspanError
-from flowspan.view.events import AttemptEnded, ItemCompleted, ItemsStarted, RunRecovered, Segment, StepCompleted
+from flowspan.errors import DataLossError, FlowspanError, NotFoundError
+from flowspan.view.events import (
+    AttemptEnded,
+    ItemCompleted,
+    ItemsStarted,
+    Outcome,
+    RunRecovered,
+    RunStatusCode,
+    Segment,
+    StepCompleted,
+)
 from flowspan.view.status import RunDescription
-from runtime_core.engine.open_run import OpenRun
+from runtime_core.engine.open_run import CANCELLED_PAYLOAD, OpenRun
 from runtime_core.engine.settings import RunSettings
 from runtime_core.flow.execution import ItemExecution, ReadyCall
 from runtime_core.limits import BATCH_BYTES
@@ -22,6 +32,9 @@ from runtime_core.ports import RunRecord
 
 if TYPE_CHECKING:
     from runtime_core.engine.runtime import Runtime
+
+
+log = structlog.get_logger(__name__)
 
 
 class _Underway:
@@ -83,10 +96,21 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
     for events in underway.ended_attempts.values():
         for event in events:
             run.count_ended_attempt(event)
-    for item_index, history in underway.history.items():
-        await _restart(run, item_index, history)
-    runtime.admit(run, None)
+    parent, is_cancelled = await _find_parent(runtime, record.namespace, description.parent_run_id, settings.detached)
+    if is_cancelled:
+        machine.request_cancel("its parent was cancelled while it was submitted")
+    try:
+        for item_index, history in underway.history.items():
+            _restart(run, item_index, await run.inputs.fetch(item_index), history)
+    except (DataLossError, NotFoundError) as error:
+        log.error("inputs_lost", run_id=run.run_id, message=error.message)
+        machine.request_cancel(f"inputs cannot be read: {error.message}")
+        for item_index in underway.history:
+            if item_index not in run.items:
+                machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+    runtime.admit(run, parent)
     if run.is_cancelling:
+        runtime.dispatcher.leave(run)
         run.cancel_items(list(run.items))
     else:
         runtime.dispatcher.enter(run)
@@ -94,8 +118,26 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
     return run
 
 
-async def _restart(run: OpenRun, item_index: int, history: list[StepCompleted | RunRecovered]) -> None:
-    execution = ItemExecution(run.plan, await run.inputs.fetch(item_index))
+async def _find_parent(
+    runtime: Runtime, namespace: str, parent_run_id: str | None, is_detached: bool
+) -> tuple[OpenRun | None, bool]:
+    """The nearest open run above a run from which a cancel reaches it, and whether one has reached it before."""
+    while parent_run_id is not None:
+        run = runtime.open_runs.get(parent_run_id)
+        if run is not None:
+            return run, run.is_cancelling and not is_detached
+        stored = await runtime.store.find_run(namespace, parent_run_id)
+        if stored is None or is_detached:
+            break
+        if stored.status is RunStatusCode.CANCELLED:
+            return None, True
+        parent_run_id = msgspec.json.decode(stored.description, type=RunDescription).parent_run_id
+        is_detached = msgspec.json.decode(stored.settings, type=RunSettings).detached
+    return None, False
+
+
+def _restart(run: OpenRun, item_index: int, item_input: bytes, history: list[StepCompleted | RunRecovered]) -> None:
+    execution = ItemExecution(run.plan, item_input)
     in_flight: dict[int, ReadyCall] = {ready.step.index: ready for ready in execution.start()}
     for event in history:
         if isinstance(event, RunRecovered):
@@ -105,9 +147,6 @@ async def _restart(run: OpenRun, item_index: int, history: list[StepCompleted | 
         for ready in execution.recall(event.step_index, event.outcome, event.payload):
             in_flight[ready.step.index] = ready
     execution.interrupted()
-    if execution.result is not None:  # the flow's expressions alone end it
-        run.machine.complete_item(item_index, execution.result.outcome, execution.result.payload)
-        return
     run.restart_item(item_index, execution, in_flight.values())
 
 

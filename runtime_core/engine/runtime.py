@@ -19,6 +19,7 @@ from flowspan.errors import (
     PreconditionError,
     Reason,
     StorageError,
+    UnavailableError,
 )
 from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.status import ItemResult, ResultOrder, RunDescription, RunProgress, RunStatus
@@ -32,7 +33,7 @@ from runtime_core.engine.lane import suspect_key
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.paging import decode_token, encode_token
 from runtime_core.engine.progress import RateMeter
-from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader
+from runtime_core.engine.reads import ITEM_OVERHEAD_BYTES, ResultReader, read_status
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.submits import Submissions, refuse_full, refuse_quota, refuse_stopping
@@ -63,6 +64,18 @@ log = structlog.get_logger(__name__)
 
 BLOB_TYPES: Final = frozenset({"data", "flow", "binary"})
 READ_CHUNK_BYTES: Final = 1 << 20
+RETRY_S: Final = 1.0
+"""After what time something is tried again that the store could not do."""
+
+
+class _Tree:
+    """How many runs a tree has had while one of them was open, and how many are open."""
+
+    __slots__ = ("open_runs", "runs")
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.open_runs = 0
 
 
 class Runtime:
@@ -102,10 +115,13 @@ class Runtime:
         self._cancels = Cancels(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watchers: set[RunWatcher] = set()
-        self._trees: dict[str, int] = {}
+        self._tree_watchers: dict[str, set[TreeWatcher]] = {}
+        self._trees: dict[str, _Tree] = {}
         self._retries: dict[int, tuple[str, tuple[int, ...]]] = {}
         self._rates: dict[str, RateMeter] = {}
         self._stopping = False
+        self._storing = 0
+        self.dispatcher.on_broken = self._on_broken
         self.dispatcher.on_run_ended = self.on_run_ended
         self.dispatcher.on_calls_ended = None if observer is None else observer.on_calls
         self.dispatcher.on_inputs_wanted = self._load_inputs
@@ -123,6 +139,8 @@ class Runtime:
                 await recover_run(self, record)
             except FlowspanError as error:
                 log.error("run_not_recovered", run_id=record.run_id, reason=error.reason.value, message=error.message)
+            except Exception as error:  # one run that cannot be read does not keep the others from going on
+                log.error("run_not_recovered", run_id=record.run_id, exc_info=error)
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing new; give what runs `grace_s` seconds; then end watches with their cursors.
@@ -134,7 +152,7 @@ class Runtime:
         self.dispatcher.is_stopping = True
         deadline_s = self.clock.monotonic_s() + grace_s
         dispatcher = self.dispatcher
-        while dispatcher.is_busy and self.clock.monotonic_s() < deadline_s and not self.failed:
+        while (dispatcher.is_busy or self._storing) and self.clock.monotonic_s() < deadline_s and not self.failed:
             await asyncio.sleep(0.02)
         for watcher in list(self._watchers):
             watcher.wake()
@@ -175,17 +193,20 @@ class Runtime:
     # --- what the store tells (StoreHealth)
 
     def on_committed(self, appends: Sequence[Append]) -> None:
-        self.dispatcher.on_committed(appends)
+        try:
+            self.dispatcher.on_committed(appends)
+        except Exception as error:
+            self._on_broken(error)
 
     def on_fenced(self, append: Append) -> None:
         """Another gateway owns the run: drop it here."""
+        self.dispatcher.release(append.context)
         run = next((run for run in self.open_runs.values() if run.run_key == append.run_key), None)
         if run is not None:
             log.error("run_fenced", run_id=run.run_id)
-            run.deleted = True
+            run.lost = True
             self.dispatcher.leave(run)
-            del self.open_runs[run.run_id]
-            run.wake()
+            self._forget(run)
 
     def on_full(self, is_full: bool) -> None:
         log.warning("store_full" if is_full else "store_has_room")
@@ -232,25 +253,29 @@ class Runtime:
 
         return load
 
-    def admit(self, run: OpenRun, parent: ComponentCall | None) -> None:
-        """The run is durable: it is known from now on."""
+    def admit(self, run: OpenRun, parent: OpenRun | None) -> None:
+        """The run is durable: it is known from now on. `parent`: the run whose execution submitted it, ended or not."""
         self.open_runs[run.run_id] = run
-        description = run.description
-        self._trees[description.root_run_id] = self._trees.get(description.root_run_id, 0) + 1
-        parent_run = self.open_runs.get(description.parent_run_id or "")
-        if parent_run is not None:
-            parent_run.children.add(run.run_id)
-        root = self.open_runs.get(description.root_run_id)
-        if root is not None:
-            root.wake()
+        tree = self._trees.setdefault(run.description.root_run_id, _Tree())
+        tree.runs += 1
+        tree.open_runs += 1
+        while parent is not None and parent.run_id not in self.open_runs:
+            parent = None if parent.settings.detached else parent.parent
+        if parent is not None:
+            run.parent = parent
+            parent.children[run] = None
+        for watcher in self._tree_watchers.get(run.description.root_run_id, ()):
+            watcher.on_admitted(run.run_id, run.description.parent_run_id)
         if run.settings.deadline_us is not None:
             delay_s = max(0.0, (run.settings.deadline_us - self.clock.now_us()) / 1e6)
-            self.dispatcher.after(delay_s, lambda: self._on_deadline(run))
+            run_id = run.run_id  # not the run: its memory is not to be kept until a deadline that it does not reach
+            self.dispatcher.after(delay_s, lambda: self._on_deadline(run_id))
 
     def tree_grows(self, namespace: str, root_run_id: str) -> None:
         """Refuse a run that would make its tree or its namespace too large."""
         refuse_quota(len(self.open_runs), self.limits.open_runs)
-        if self._trees.get(root_run_id, 0) >= self.limits.runs_per_tree:
+        tree = self._trees.get(root_run_id)
+        if tree is not None and tree.runs >= self.limits.runs_per_tree:
             raise InvalidArgumentError(
                 f"the tree of run {root_run_id} has {self.limits.runs_per_tree} runs; no more are allowed",
                 reason=Reason.LIMIT_EXCEEDED,
@@ -260,14 +285,31 @@ class Runtime:
 
     def on_run_ended(self, run: OpenRun) -> None:
         """The terminal event is durable."""
-        self.open_runs.pop(run.run_id, None)
-        self._rates.pop(run.run_id, None)
-        if run.description.root_run_id == run.run_id:
-            self._trees.pop(run.run_id, None)
-        run.wake()
+        self._forget(run)
         if self.observer is not None:
             own = run.settings
             self.observer.on_run_ended(self.status_of(run), RunTrace(own.trace_id, own.span_id, own.parent_span_id, own.sampled))
+
+    def _forget(self, run: OpenRun) -> None:
+        """The run is over, or not ours any more: nothing is kept of it. Its open sub-runs move up, so that a cancel from
+        above still reaches them."""
+        if self.open_runs.pop(run.run_id, None) is None:
+            return
+        self._rates.pop(run.run_id, None)
+        root_run_id = run.description.root_run_id
+        tree = self._trees[root_run_id]
+        tree.open_runs -= 1
+        if not tree.open_runs:
+            del self._trees[root_run_id]
+        above = None if run.settings.detached else run.parent
+        if run.parent is not None:
+            run.parent.children.pop(run, None)
+        for child in run.children:
+            child.parent = above
+            if above is not None:
+                above.children[child] = None
+        run.children = {}
+        run.wake()
 
     def execution(self, task_token: str | None) -> ComponentCall | None:
         """The open execution of a token; None for no token or an execution that is over."""
@@ -278,6 +320,10 @@ class Runtime:
 
     def find_execution(self, task_token: str) -> bool:
         return self.execution(task_token) is not None
+
+    def cancel_unborn(self, run: OpenRun, reason: str) -> None:
+        """Cancel a run of which nothing was sent yet; its rows say so later."""
+        self._cancels.cancel_unborn(run, reason)
 
     def status_of(self, run: OpenRun) -> RunStatus:
         """Status without results, as durable fact, with its speed."""
@@ -303,26 +349,40 @@ class Runtime:
         async def load() -> None:
             try:
                 await run.inputs.load(item_index)
-            except DataLossError as error:
+            except (DataLossError, NotFoundError) as error:
                 log.error("inputs_lost", run_id=run.run_id, message=error.message)
                 await self._cancels.cancel(run, f"inputs cannot be read: {error.message}")
-            self.dispatcher.turn_soon()
+            except FlowspanError as error:
+                log.warning("inputs_not_read", run_id=run.run_id, message=error.message)
+                self.dispatcher.after(RETRY_S, lambda: self.dispatcher.inputs_loaded(run))
+            else:
+                self.dispatcher.inputs_loaded(run)
 
-        if run.run_key and not self._stopping:
-            self._own(load())
+        self._own(load())
 
     def _store_results(self, run: OpenRun, results: list[tuple[int, Outcome, bytes]]) -> None:
         """Results that no message takes: first a blob, then the event that names it."""
 
         async def store() -> None:
-            for item_index, outcome, payload in results:
-                # Errors are JSON as well; the payload of either is what the blob holds.
-                blob_id = blob_id_of_binary(payload)
-                await self.store.put_blob(run.namespace, blob_id, "binary", payload)
-                run.end_with_blob(item_index, outcome, blob_id)
-                self.dispatcher.touch(run)
+            self._storing += 1
+            try:
+                while results:
+                    item_index, outcome, payload = results[0]
+                    # Errors are JSON as well; the payload of either is what the blob holds.
+                    blob_id = blob_id_of_binary(payload)
+                    await self.store.put_blob(run.namespace, blob_id, "binary", payload)
+                    run.end_with_blob(item_index, outcome, blob_id)
+                    self.dispatcher.touch(run)
+                    del results[0]
+            except StorageError as error:
+                if error.reason is not Reason.STORAGE_FULL:
+                    raise
+                self.dispatcher.after(RETRY_S, lambda: self._store_results(run, results))
+            finally:
+                self._storing -= 1
 
-        self._own(store())
+        if not run.has_left:
+            self._own(store())
 
     def _cancel_abandoned(self, server: ComponentServer, calls: list[ComponentCall]) -> None:
         async def tell() -> None:
@@ -330,9 +390,16 @@ class Runtime:
 
         self._own(tell())
 
-    def _on_deadline(self, run: OpenRun) -> None:
-        if not run.committed.status.is_terminal and run.run_id in self.open_runs:
+    def _on_deadline(self, run_id: str) -> None:
+        run = self.open_runs.get(run_id)
+        if run is not None:
             self._own(self._cancels.cancel(run, "the run's deadline is over"))
+
+    def _on_broken(self, error: BaseException) -> None:
+        """An error of our own has left memory in doubt. The log is not: the process ends, and the next one reads it."""
+        log.critical("engine_broken", exc_info=error)
+        if self.failed is None:
+            self.on_failed(error)
 
     def _own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that ends with the runtime; its failure is logged."""
@@ -378,7 +445,7 @@ class Runtime:
         run = self._open(namespace, run_id)
         if run is not None:
             return self.status_of(run)
-        return _status_of_record(await self._record(namespace, run_id))
+        return await self._status(await self._record(namespace, run_id))
 
     async def get_run(
         self,
@@ -404,8 +471,7 @@ class Runtime:
         records, token = await self.store.list_runs(stored, limit=page_size, after=page_token)
         runs: list[RunStatus] = []
         for record in records:
-            run = self.open_runs.get(record.run_id)
-            status = self.status_of(run) if run is not None else _status_of_record(record)
+            status = await self._status(record)
             if not statuses or status.status in statuses:
                 runs.append(status)
         return RunPage(runs, token)
@@ -462,7 +528,10 @@ class Runtime:
             followed: OpenRun | EndedLog | None = self._open(namespace, one_id)
             if followed is None:
                 record = await self._record(namespace, one_id)
-                followed = self._open(namespace, one_id) or EndedLog(record, one_id)
+                followed = self._open(namespace, one_id)
+                if followed is None:
+                    _refuse_not_ended(record)
+                    followed = EndedLog(record, one_id)
             if cursor > followed.committed_seq:
                 raise InvalidArgumentError(
                     f"afterSeq {cursor} lies beyond the log, which ends at {followed.committed_seq}",
@@ -475,18 +544,54 @@ class Runtime:
         if not whole_tree:
             return root
 
+        root_run_id = await self._root_of(namespace, run_id)
+        watchers = self._tree_watchers.setdefault(root_run_id, set())
+
+        def closed(watcher: TreeWatcher) -> None:
+            watchers.discard(watcher)
+            if not watchers and self._tree_watchers.get(root_run_id) is watchers:
+                del self._tree_watchers[root_run_id]
+
         async def members() -> Sequence[str]:
             found: list[str] = [run_id]
             for one in found:
-                found += [child.run_id for child in await self.store.child_runs(namespace, one)]
+                found += [child.run_id for child in await self.store.child_runs(namespace, one) if await self._is_known(child)]
             return found
 
-        return TreeWatcher(run_id, dict(tree_after_seq or {}), follow, members, root)
+        watcher = TreeWatcher(run_id, dict(tree_after_seq or {}), follow, members, root, closed)
+        watchers.add(watcher)
+        return watcher
+
+    async def _root_of(self, namespace: str, run_id: str) -> str:
+        run = self._open(namespace, run_id)
+        if run is not None:
+            return run.description.root_run_id
+        record = await self._record(namespace, run_id)
+        return msgspec.json.decode(record.description, type=RunDescription).root_run_id
+
+    async def _is_known(self, record: RunRecord) -> bool:
+        """Whether a run of the store is open here or has ended. Else it is not admitted yet.
+
+        Raises:
+            UnavailableError: another gateway has it; whoever watches resumes there.
+        """
+        if record.status.is_terminal or record.run_id in self.open_runs:
+            return True
+        now = await self.store.find_run(record.namespace, record.run_id)
+        if now is None:
+            return False
+        if now.status.is_terminal or record.run_id in self.open_runs:
+            return True
+        if now.epoch != self.epoch:
+            _refuse_not_ended(now)
+        return False
 
     def _watcher(
         self, followed: OpenRun | EndedLog, cursor: int, results_only: bool, omit_payloads: bool, call: ComponentCall | None
     ) -> RunWatcher:
         settle = release = None
+        if call is not None and call.number not in self.dispatcher.calls:
+            call = None  # it has ended meanwhile
         if call is not None and not (isinstance(followed, EndedLog) or followed.committed.status.is_terminal):
             settle, release = self._park(call, followed.run_id)
         watcher = RunWatcher(
@@ -510,15 +615,20 @@ class Runtime:
         parking = dispatcher.parking
         lane = call.owner.lane
         if parking.open_wait(call, run_id, self.clock.monotonic_s()):
-            lane.server.park(call)
             # It runs no code while it waits; what it waits for may be the next suspect to be tried.
             lane.suspects.ended([suspect_key(call)])
-            dispatcher.turn_soon()
+        lane.server.park(call)  # also if it was parked: it may have its slot back for the answer of another wait
+        dispatcher.turn_soon()
         is_open = True
+        is_settled = False
 
         def settle() -> asyncio.Future[None] | None:
-            """Ahead of the answer: take the slot again, if this is the last wait of an execution that still is."""
-            if not is_open or not parking.is_last_wait(call) or lane.server.try_unpark(call):
+            """Ahead of the answer: take the slot again, if all waits of the execution are that far."""
+            nonlocal is_settled
+            if not is_open or is_settled:
+                return None
+            is_settled = True
+            if not parking.settle_wait(call) or lane.server.try_unpark(call):
                 return None
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             lane.resuming.append((call, future))
@@ -529,7 +639,7 @@ class Runtime:
             nonlocal is_open
             if is_open:
                 is_open = False
-                if parking.close_wait(call, run_id, self.clock.monotonic_s()):
+                if parking.close_wait(call, run_id, self.clock.monotonic_s(), is_settled=is_settled):
                     lane.server.try_unpark(call)  # time-outs, errors and cancels are not held back for a slot
                     dispatcher.turn_soon()
 
@@ -538,8 +648,12 @@ class Runtime:
     async def cancel_run(self, run_id: str, *, namespace: str = "default", reason: str = "") -> tuple[RunStatus, int]:
         run_id = parse_run_id(run_id)
         run = self._open(namespace, run_id)
-        if run is None or run.committed.status.is_terminal:
-            return await self.get_status(namespace, run_id), 0
+        if run is None:
+            record = await self._record(namespace, run_id)
+            run = self._open(namespace, run_id)
+            if run is None:
+                _refuse_not_ended(record)
+                return await self._status(record), 0
         unconfirmed = await asyncio.shield(self._own(self._cancels.cancel(run, reason or "cancelled by request")))
         return await self.get_status(namespace, run_id), unconfirmed
 
@@ -708,6 +822,22 @@ class Runtime:
 
     # --- inside
 
+    async def _status(self, record: RunRecord) -> RunStatus:
+        """Status without results of what was read from the store. Meanwhile the run may have ended, or only begun."""
+        run = self.open_runs.get(record.run_id)
+        if run is None and not record.status.is_terminal:
+            record = await self.store.find_run(record.namespace, record.run_id) or record
+            run = self.open_runs.get(record.run_id)
+        if run is not None:
+            return self.status_of(run)
+        description = msgspec.json.decode(record.description, type=RunDescription)
+        if record.counts is not None:
+            return RunStatus(
+                description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason
+            )
+        # It is being accepted just now, or another gateway has it, or its recovery failed: what its log says.
+        return await read_status(self.store, self.codec, record)
+
     def _open(self, namespace: str, run_id: str) -> OpenRun | None:
         run = self.open_runs.get(run_id)
         return run if run is not None and run.namespace == namespace else None
@@ -731,10 +861,11 @@ class Runtime:
             reader = ResultReader(self.store, self.codec, run.run_key, run.committed.seq, index, run.settings)
             return self.status_of(run), reader
         record = await self._record(namespace, run_id)
+        _refuse_not_ended(record)
         index = open_index(await self.store.read_item_index(record.run_key) or b"")
         settings = msgspec.json.decode(record.settings, type=RunSettings)
         reader = ResultReader(self.store, self.codec, record.run_key, record.next_seq - 1, index, settings)
-        return _status_of_record(record), reader
+        return await self._status(record), reader
 
     async def _newer_results(self, namespace: str, run_id: str) -> dict[int, ItemResult]:
         """The newest result of each item of a run among the runs that retry it."""
@@ -773,11 +904,10 @@ async def _page_by_completion(
     return ItemPage(items, None)
 
 
-def _status_of_record(record: RunRecord) -> RunStatus:
-    description = msgspec.json.decode(record.description, type=RunDescription)
-    if record.counts is None:
-        raise NotFoundError(f"run {record.run_id} is being recovered", reason=Reason.UNAVAILABLE, retryAfterMs=500)
-    return RunStatus(description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason)
+def _refuse_not_ended(record: RunRecord) -> None:
+    """Raise unless the run has ended: it is being accepted just now, or it is not this gateway that runs it."""
+    if not record.status.is_terminal:
+        raise UnavailableError(f"run {record.run_id} is not open in this gateway", runId=record.run_id, retryAfterMs=500)
 
 
 def _stored_statuses(statuses: set[RunStatusCode]) -> set[RunStatusCode]:

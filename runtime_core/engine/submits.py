@@ -44,6 +44,9 @@ CHUNK_ITEMS: Final = 2_000
 """Inputs kept in memory with a run that was just submitted, and stored per chunk."""
 CHUNK_BYTES: Final = 256 << 10
 
+MAX_DEADLINE_S: Final = 366 * 86_400.0
+"""Beyond a year a deadline is a mistake in units."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parentage:
@@ -101,6 +104,8 @@ class Submissions:
         plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
         await runtime.check_input_blobs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
+        parent: OpenRun | None = None if parentage.call is None else parentage.call.owner.run
+        _refuse_cancelled(parent, command)
         now_us = runtime.clock.now_us()
         total = command.staged_total if command.stage_id is not None else len(command.inputs)
         concurrency = self._concurrency(command)
@@ -161,20 +166,23 @@ class Submissions:
         try:
             created = await runtime.store.create_run(new_run)
         except BaseException:
-            dispatcher.withdraw(notes)
+            dispatcher.withdraw(run, notes)
             raise
         if isinstance(created, ExistingRun):
-            dispatcher.withdraw(notes)
+            dispatcher.withdraw(run, notes)
             return await self._repeated(command, created, fingerprint)
         run.run_key = created
         run.epoch = runtime.epoch
-        runtime.admit(run, parentage.call)
+        runtime.admit(run, parent)
+        if parent is not None and parent.is_cancelling and not command.detached:
+            runtime.cancel_unborn(run, "its parent was cancelled while it was submitted")
         if runtime.observer is not None:
             runtime.observer.on_run_accepted(description, runtime.clock.monotonic_s() - began_s)
         for note in notes:
             assert isinstance(note, CommitNote)
             dispatcher.perform_first(note)
         if appends[-1].end is not None:
+            dispatcher.leave(run)
             runtime.on_run_ended(run)
         else:
             dispatcher.enter(run)
@@ -194,10 +202,7 @@ class Submissions:
             if call.template.namespace != command.namespace:
                 raise NotFoundError("no such execution", reason=Reason.NOT_FOUND)
             parent: OpenRun = call.owner.run
-            if parent.is_cancelling and not command.detached:
-                raise FlowspanError(
-                    f"run {parent.run_id} was cancelled; it gets no more sub-runs", reason=Reason.CANCELLED, runId=parent.run_id
-                )
+            _refuse_cancelled(parent, command)
             depth = parent.settings.depth + 1
             parentage = Parentage(
                 parent.description.root_run_id,
@@ -292,13 +297,20 @@ class Submissions:
         return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)
 
 
+def _refuse_cancelled(parent: OpenRun | None, command: SubmitRun) -> None:
+    if parent is not None and parent.is_cancelling and not command.detached:
+        raise FlowspanError(
+            f"run {parent.run_id} was cancelled; it gets no more sub-runs", reason=Reason.CANCELLED, runId=parent.run_id
+        )
+
+
 def _check(command: SubmitRun, items_per_run: int) -> None:
     """Refuse what no run can be made of."""
     concurrency = command.max_concurrency
     if concurrency is not None and concurrency < 1:
         raise InvalidArgumentError(f"maxConcurrency must be at least 1, not {concurrency}", field="maxConcurrency")
-    if command.deadline_s is not None and not command.deadline_s > 0:
-        raise InvalidArgumentError("deadlineSecs must be greater than 0", field="deadlineSecs")
+    if command.deadline_s is not None and not 0 < command.deadline_s <= MAX_DEADLINE_S:
+        raise InvalidArgumentError(f"deadlineSecs must be greater than 0 and at most {MAX_DEADLINE_S:.0f}", field="deadlineSecs")
     total = command.staged_total if command.stage_id is not None else len(command.inputs)
     if total > items_per_run:
         raise LimitExceededError(

@@ -7,6 +7,7 @@ store. A slow one costs nothing but its cursor.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -94,8 +95,10 @@ class RunWatcher:
         """See `RunWatch.next_batch`."""
         while True:
             log = self._log
-            if isinstance(log, OpenRun) and log.deleted:
-                raise NotFoundError(f"run {log.run_id} was deleted", reason=Reason.RUN_NOT_FOUND, runId=log.run_id)
+            if isinstance(log, OpenRun) and log.lost:
+                raise UnavailableError(
+                    f"another gateway owns run {log.run_id} now; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000
+                )
             if self.cursor < log.committed_seq:
                 rows = await self._rows(log)
                 self.cursor = rows[-1].last_seq
@@ -182,7 +185,7 @@ class TreeWatcher:
 
     Args:
         open_watch: opens a cursor into one run of the tree.
-        members: ids of the runs of the tree that are known now, the root first.
+        members: ids of the runs of the tree that are known now, the root first. Asked once; later ones come by `on_admitted`.
     """
 
     def __init__(
@@ -192,36 +195,48 @@ class TreeWatcher:
         open_watch: Callable[[str, int], Awaitable[RunWatcher]],
         members: Callable[[], Awaitable[Sequence[str]]],
         root: RunWatcher,
+        on_closed: Callable[[TreeWatcher], None],
     ) -> None:
         self._cursors = cursors
         self._open_watch = open_watch
         self._members = members
+        self._on_closed = on_closed
         self._watchers: dict[str, RunWatcher] = {root_run_id: root}
         self._tasks: dict[str, asyncio.Task[WatchBatch | None]] = {}
-        self._ended: set[str] = set()
+        self._known: set[str] = {root_run_id}
+        self._is_listed = False
+        self._to_open: deque[str] = deque()
+        self._admitted: list[tuple[str, str | None]] = []
+        self._news = asyncio.Event()
         self._root_run_id = root_run_id
+
+    def on_admitted(self, run_id: str, parent_run_id: str | None) -> None:
+        """A run came into being, perhaps below this one."""
+        self._admitted.append((run_id, parent_run_id))
+        self._news.set()
 
     async def next_batch(self) -> WatchBatch | None:
         """See `RunWatch.next_batch`; `through_seq` is the cursor of `run_id`."""
         while True:
             await self._discover()
-            for run_id, watcher in self._watchers.items():
-                if run_id not in self._tasks and run_id not in self._ended:
-                    self._tasks[run_id] = asyncio.ensure_future(watcher.next_batch())
             if not self._tasks:
                 return None
-            done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            news = asyncio.ensure_future(self._news.wait())
+            try:
+                done, _ = await asyncio.wait([news, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                news.cancel()
             for run_id in [run_id for run_id, task in self._tasks.items() if task in done]:
-                batch = self._tasks.pop(run_id).result()
-                if batch is None:
-                    self._ended.add(run_id)
-                    continue
-                return WatchBatch(batch.rows, batch.through_seq, run_id, is_last=False)
+                batch = self._result(run_id, self._tasks.pop(run_id))
+                if batch is not None:
+                    self._follow(run_id)
+                    return WatchBatch(batch.rows, batch.through_seq, run_id, is_last=False)
 
     async def wait_for_slot(self) -> None:
         await self._watchers[self._root_run_id].wait_for_slot()
 
     async def aclose(self) -> None:
+        self._on_closed(self)
         for task in self._tasks.values():
             task.cancel()
         if self._tasks:
@@ -230,7 +245,35 @@ class TreeWatcher:
         for watcher in self._watchers.values():
             await watcher.aclose()
 
+    def _result(self, run_id: str, task: asyncio.Task[WatchBatch | None]) -> WatchBatch | None:
+        try:
+            return task.result()
+        except NotFoundError:
+            if run_id == self._root_run_id:
+                raise
+            return None  # a sub-run that was deleted: there is no more to tell
+
     async def _discover(self) -> None:
-        for run_id in await self._members():
-            if run_id not in self._watchers:
+        """Follow what is new in the tree."""
+        if not self._is_listed:
+            self._to_open += [run_id for run_id in await self._members() if run_id not in self._known]
+            self._known.update(self._to_open)
+            self._is_listed = True
+            self._follow(self._root_run_id)
+        self._news.clear()
+        admitted, self._admitted = self._admitted, []
+        for run_id, parent_run_id in admitted:
+            if parent_run_id in self._known and run_id not in self._known:
+                self._known.add(run_id)
+                self._to_open.append(run_id)
+        while self._to_open:
+            run_id = self._to_open[0]
+            try:
                 self._watchers[run_id] = await self._open_watch(run_id, self._cursors.get(run_id, 0))
+                self._follow(run_id)
+            except NotFoundError:
+                self._known.discard(run_id)  # deleted by now
+            self._to_open.popleft()
+
+    def _follow(self, run_id: str) -> None:
+        self._tasks[run_id] = asyncio.ensure_future(self._watchers[run_id].next_batch())

@@ -1,11 +1,14 @@
 """Who gets free slots: round robin by namespace, then by root run, then by run. Pure.
 
 A run with a million items and a run with one get a slot each when two are free; so do two trees, whatever their size.
+Claimants that want nothing drop out when their turn comes, so that a sharing-out costs as much as it gives, however many
+runs are open.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 
@@ -38,34 +41,47 @@ class _Node(Generic[C]):
 class _Round(Generic[C]):
     """One sharing-out. Remembers what each claimant still wants, because claimants do not change while it lasts."""
 
-    __slots__ = ("granted", "wants")
+    __slots__ = ("dropped", "granted", "wants")
 
     def __init__(self) -> None:
         self.granted: dict[str, tuple[C, int]] = {}
         self.wants: dict[str, int] = {}
+        self.dropped = 0
 
     def share(self, node: _Node[C], slots: int) -> int:
-        """Share out up to `slots` below `node`; return how many were taken."""
+        """Share out up to `slots` below `node`; return how many were taken. Who takes less than it may is dropped."""
         if node.claimant is not None:
             return self._take(node.claimant, slots)
+        children = node.children
         left = slots
-        hungry = list(node.children)
-        # Every hungry child gets an equal share; what one does not take is shared among the others in the next round.
-        # Who was served goes to the back, so that a remainder goes around from call to call.
-        while left and hungry:
-            each = max(1, left // len(hungry))
-            served_fully: list[str] = []
-            for name in hungry:
+        unseen = len(children)
+        each = max(1, slots // unseen)
+        hungry: list[str] = []
+        # Every child gets an equal share, of one slot where there are more children than slots; what one does not take is
+        # shared among the others in the next round. Who was served goes to the back, so that a remainder goes around from
+        # call to call, and those in front are those not seen yet.
+        while left:
+            if unseen:
+                names = list(islice(children, min(unseen, left)))
+                unseen -= len(names)
+            else:
+                names, hungry = hungry, []
+                if not names:
+                    break
+                each = max(1, left // len(names))
+            for name in names:
                 portion = min(each, left)
                 if not portion:
                     break
-                taken = self.share(node.children[name], portion)
+                child = children[name]
+                taken = self.share(child, portion)
                 left -= taken
-                if taken:
-                    node.children.move_to_end(name)
                 if taken == portion:
-                    served_fully.append(name)
-            hungry = served_fully
+                    children.move_to_end(name)
+                    hungry.append(name)
+                else:
+                    del children[name]
+                    self.dropped += child.claimant is not None
         return slots - left
 
     def _take(self, claimant: C, slots: int) -> int:
@@ -82,7 +98,10 @@ class _Round(Generic[C]):
 
 
 class FairQueue(Generic[C]):
-    """Claimants that may want slots. Adding twice and removing what is not there are harmless."""
+    """Claimants that may want slots. Adding twice and removing what is not there are harmless.
+
+    Who wants nothing at its turn has to be added again when it wants something.
+    """
 
     __slots__ = ("_root", "_size")
 
@@ -123,4 +142,5 @@ class FairQueue(Generic[C]):
             return []
         sharing: _Round[C] = _Round()
         sharing.share(self._root, free)
+        self._size -= sharing.dropped
         return list(sharing.granted.values())

@@ -51,16 +51,27 @@ class Suspects(Generic[S]):
         self._waiting.appendleft(list(in_flight[:middle]))
         return None
 
-    def next_group(self) -> list[S]:
-        """The group to try next; empty while one is being tried or none waits. It counts as being tried from now on."""
+    def next_group(self, at_most: int = 1 << 30) -> list[S]:
+        """The group to try next, cut to `at_most` (>= 1); empty while one is being tried or none waits. It counts as being
+        tried from now on."""
         if self._trying:
             return []
         while self._waiting:
             group = self._waiting.popleft()
+            if len(group) > at_most:
+                self._waiting.appendleft(group[at_most:])
+                group = group[:at_most]
             if group:
                 self._trying = set(group)
                 return group
         return []
+
+    def put_back(self, suspects: Iterable[S]) -> None:
+        """Of these, the ones being tried did not get to run: they wait again, as one group, ahead of the others."""
+        unsent = [suspect for suspect in suspects if suspect in self._trying]
+        if unsent:
+            self._trying.difference_update(unsent)
+            self._waiting.appendleft(unsent)
 
     def ended(self, suspects: Iterable[S]) -> None:
         """These have ended without a crash."""
@@ -72,6 +83,14 @@ class Suspects(Generic[S]):
         for group in self._waiting:
             if suspect in group:
                 group.remove(suspect)
+                if not group:
+                    self._waiting.remove(group)
+                return
+
+    def clear(self) -> None:
+        """There is nobody left who could try them."""
+        self._waiting.clear()
+        self._trying.clear()
 
     def is_suspect(self, suspect: S) -> bool:
         return suspect in self._trying or any(suspect in group for group in self._waiting)
