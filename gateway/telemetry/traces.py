@@ -20,6 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -76,7 +77,7 @@ class SpanRecorder:
 
     def samples(self, trace_id: str) -> bool:
         """What OTEL_TRACES_SAMPLER decides for a trace that begins here; default: all are recorded."""
-        return self._sampler.should_sample(Context(), int(trace_id, 16), "run").decision.is_sampled()
+        return self._sampler.should_sample(Context(), int(trace_id, 16), "run").decision is Decision.RECORD_AND_SAMPLE
 
     def on_calls(self, results: Sequence[CallResult]) -> None:
         now_s = time.monotonic()
@@ -213,7 +214,8 @@ def otlp_exporter() -> SpanExporter:
         if package == "http":
             from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
 
-            return HttpExporter()
+            exporter: SpanExporter = HttpExporter()
+            return exporter
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
         return GrpcExporter()
