@@ -165,3 +165,37 @@ async def test_metadata_of_a_flow_and_of_its_steps_can_be_read() -> None:
         "flow_metadata": {"name": "n", "a": 1},
         "step_metadata": {"b": 2},
     }
+
+
+async def test_a_binary_blob_has_a_type_that_older_servers_can_decode() -> None:
+    api = FakeApi()
+    blob_id = await api.put_blob(b"\x00\xff", blob_type="binary")
+    for dialect, told in (("stepflow", "data"), ("flowspan", "binary")):
+        context = FakeContext("stepflow" if dialect == "stepflow" else "flowspan")
+        assert await ask(api, "blobs/get", {"blob_id": blob_id}, context) == {"data": "AP8=", "blob_type": told}
+
+
+async def test_the_older_methods_know_the_third_outcome() -> None:
+    api = FakeApi()
+    run = api.add_run(1)
+    run.tell(ItemCompleted(0, Outcome.SKIPPED, b'{"reason":"r"}'), RunCompleted(RunStatusCode.SUCCESS))
+    params = {"batch_id": run.description.run_id, "include_results": True}
+    batch = await ask(api, "flows/get_batch", params, FakeContext("stepflow"))
+    assert batch["outputs"][0]["result"] == {"outcome": "skipped", "reason": "r"}
+    params = {"runId": run.description.run_id, "includeResults": True}
+    newer = await ask(api, "runs/get", params, FakeContext("stepflow"))
+    assert newer["results"][0]["result"] == {"outcome": "success", "result": None}
+
+
+async def test_outputs_of_a_batch_that_do_not_fit_are_an_error_and_never_left_out() -> None:
+    api = FakeApi()
+    run_id = large_run(api, 80)
+    for max_answer_bytes in (65_536, 90_000):  # by payloads alone, and only with what surrounds them
+        with pytest.raises(LimitExceededError) as caught:
+            await ask(
+                api,
+                "flows/get_batch",
+                {"batch_id": run_id, "include_results": True},
+                FakeContext("stepflow", max_answer_bytes=max_answer_bytes),
+            )
+        assert caught.value.details["runId"] == run_id

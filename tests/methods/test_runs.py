@@ -296,6 +296,14 @@ async def test_a_page_of_a_given_length_has_that_length() -> None:
     assert [result["itemIndex"] for result in answer["results"]] == [5, 6, 7]
 
 
+async def test_a_page_from_the_beginning_is_asked_as_a_page() -> None:
+    api = FakeApi()
+    run_id = large_run(api)
+    await ask(api, "runs/get", {"runId": run_id, "includeResults": True, "afterItemIndex": -1})
+    await ask(api, "runs/get", {"runId": run_id, "includeResults": True})
+    assert [after for name, *_, after, _ in api.noted if name == "get"] == [-1, None]
+
+
 async def test_more_values_than_a_reader_accepts_are_left_out_too() -> None:
     api = FakeApi()
     run = api.add_run(3)
