@@ -48,6 +48,8 @@ def _row(option: typer.core.TyperOption) -> str:
     sentences = [option.help or ""]
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         sentences.append(f"One of {', '.join(str(member.value) for member in annotation)}.")
+    if not option.help:
+        raise LookupError(f"{option.opts[0]} has no help")
     default = getattr(option.default, "value", option.default)
     if default not in (None, False, (), "", 0) and "efault" not in sentences[0]:
         sentences.append(f"Default: {default}.")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="flowspan",
     help="Durable runs of flows over many items, streamed as they complete. Results go to stdout, everything else to stderr.",
-    epilog="Exit codes: 0 success, 1 the run failed, 2 usage, 69 unavailable, 74 the store failed, 78 configuration.",
+    epilog="Exit codes: 0 success, 1 the run failed, 2 usage, 65 the store is damaged, 69 unavailable, 74 the store failed, "
+    "78 configuration, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -99,8 +100,8 @@ Listen = Annotated[
 ]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no token; loopback only.")]
 State = Annotated[Path | None, typer.Option("--state", help="Keep runs in this directory.", metavar="DIR")]
-LogLevelOption = Annotated[LogLevel | None, typer.Option("--log-level")]
-LogFormatOption = Annotated[LogFormat | None, typer.Option("--log-format")]
+LogLevelOption = Annotated[LogLevel | None, typer.Option("--log-level", help="The least that is logged.")]
+LogFormatOption = Annotated[LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, else JSON.")]
 
 
 @app.command()
@@ -224,8 +225,8 @@ def list_runs(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="pending, running, success, failed or cancelled; may be repeated.")
     ] = None,
-    flow_id: Annotated[str, typer.Option("--flow-id")] = "",
-    label: Annotated[str, typer.Option("--label")] = "",
+    flow_id: Annotated[str, typer.Option("--flow-id", help="Only runs of this flow.")] = "",
+    label: Annotated[str, typer.Option("--label", help="Only runs with this label.")] = "",
     metadata: MetadataOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     as_json: Json = False,
@@ -245,7 +246,7 @@ def list_runs(
 @app.command()
 def cancel(
     run_id: RunArgument,
-    reason: Annotated[str, typer.Option("--reason")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; shown in the run's status.")] = "",
     as_json: Json = False,
     target: Target = None,
     token: Token = None,
@@ -261,8 +262,12 @@ def cancel(
 @app.command()
 def retry(
     run_id: RunArgument,
-    item: Annotated[list[int] | None, typer.Option("--item", min=0, help="An item's index; default: all that failed.")] = None,
-    max_concurrency: MaxConcurrency = None,
+    item: Annotated[
+        list[int] | None, typer.Option("--item", min=0, help="An item's index; default: all that failed or were cancelled.")
+    ] = None,
+    max_concurrency: Annotated[
+        int | None, typer.Option("--max-concurrency", min=1, help="Items that run at once; default: as in that run.")
+    ] = None,
     as_json: Json = False,
     target: Target = None,
     token: Token = None,
