@@ -32,6 +32,7 @@ class SubmitRun:
         unlinked_depth: for a sub-run whose execution is not known: its depth (else 0).
         traceparent: W3C trace context of the caller, or None. `trace_id`: without one, the trace (32 hex digits) that the run
             belongs to, or None.
+        source_run_id, source_items: set by `retry_run` alone: the run that this one repeats, and which of its items.
         stage_id: inputs were staged under this id (`RuntimeApi.stage_inputs`); `inputs` is empty, `staged_total` their number.
     """
 
@@ -55,6 +56,8 @@ class SubmitRun:
     stage_id: str | None = None
     staged_total: int = 0
     staged_sha256: bytes = b""
+    source_run_id: str | None = None
+    source_items: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,48 +20,13 @@ from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
 from runtime_core.engine.open_run import CommitNote, OpenRun, StepSite
 from runtime_core.engine.parking import Parking
+from runtime_core.engine.unreachable import BROKEN_SLOTS, Unreachable
 from runtime_core.flow.retry import retry_policy
 from runtime_core.limits import Limits
 from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, Route, Store
 
-BROKEN_SLOTS: Final = 256
-"""Items that a server which cannot be used fails per turn: enough to be quick, small enough to let others in."""
-
 SWEEP_S: Final = 0.25
 """How often deadlines of executions are looked at: time-outs are late by at most this."""
-
-
-class Unreachable:
-    """Stands for the server of a path that leads nowhere, and for items that call nothing."""
-
-    journaled: Final = False
-    waiting_for: Final = None
-
-    def __init__(self, name: str, broken: CallFailure | None) -> None:
-        self.name = name
-        self.broken = broken
-
-    def free_slots(self) -> int:
-        return BROKEN_SLOTS
-
-    def start(self, calls: Sequence[ComponentCall]) -> None:
-        raise AssertionError(f"nothing can be sent to {self.name}")
-
-    def can_start_alone(self) -> bool:
-        return False
-
-    start_alone = start
-
-    def park(self, call: ComponentCall) -> None:
-        """Nothing runs here."""
-
-    def try_unpark(self, call: ComponentCall) -> bool:
-        return True
-
-    time_out = start
-
-    async def cancel(self, calls: Sequence[ComponentCall]) -> int:
-        return 0
 
 
 class Dispatcher:
@@ -119,6 +84,13 @@ class Dispatcher:
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Run `action` in the loop's thread in `delay_s` seconds."""
         self._delays.after(delay_s, action)
+
+    def execution(self, task_token: str | None) -> ComponentCall | None:
+        """The open execution of a token; None for no token or an execution that is over."""
+        if not task_token:
+            return None
+        number = self._naming.number_of_token(task_token)
+        return None if number is None else self.calls.get(number)
 
     # --- runs come and go
 

@@ -86,7 +86,7 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
                 machine.replay(segment)
                 underway.take(segment)
     plan = await runtime.flows.plan(record.namespace, description.flow_id, _bytes(settings.overrides), _bytes(settings.variables))
-    run = runtime.make_run(record.namespace, description, settings, plan, machine)
+    run = runtime.runs.make_run(record.namespace, description, settings, plan, machine)
     run.run_key = record.run_key
     run.epoch = runtime.epoch
     run.committed = machine.tally()
@@ -108,7 +108,7 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
         for item_index in underway.history:
             if item_index not in run.items:
                 machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
-    runtime.admit(run, parent)
+    runtime.runs.admit(run, parent)
     if run.is_cancelling:
         runtime.dispatcher.leave(run)
         run.cancel_items(list(run.items))

@@ -102,7 +102,7 @@ class Submissions:
         limits = runtime.limits
         began_s = runtime.clock.monotonic_s()
         plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
-        await runtime.check_input_blobs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
+        await runtime.blobs.check_inputs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
         parent: OpenRun | None = None if parentage.call is None else parentage.call.owner.run
         _refuse_cancelled(parent, command)
@@ -111,7 +111,7 @@ class Submissions:
         concurrency = self._concurrency(command)
         run_id = new_run_id(now_us // 1000, os.urandom(10))
         root_run_id = parentage.root_run_id or run_id
-        runtime.tree_grows(command.namespace, root_run_id)
+        runtime.runs.tree_grows(command.namespace, root_run_id)
         description = RunDescription(
             run_id=run_id,
             flow_id=flow_id,
@@ -122,7 +122,7 @@ class Submissions:
             flow_name=plan.flow.name,
             flow_label=command.flow_label,
             parent_run_id=parentage.parent_run_id,
-            source_run_id=runtime.retry_source(command),
+            source_run_id=command.source_run_id,
             metadata=command.metadata,
         )
         settings = self._settings(command, parentage, now_us)
@@ -130,9 +130,9 @@ class Submissions:
         encoded = msgspec.json.encode(description)
         machine.accept(encoded)
         chunks = list(_chunks(command))
-        run = runtime.make_run(command.namespace, description, settings, plan, machine)
+        run = runtime.runs.make_run(command.namespace, description, settings, plan, machine)
         if chunks and not command.input_blobs:
-            run.inputs = InputWindow(total, chunks[:1] if total > CHUNK_ITEMS else chunks, runtime.input_loader(run))
+            run.inputs = InputWindow(total, chunks[:1] if total > CHUNK_ITEMS else chunks, runtime.runs.input_loader(run))
         dispatcher = runtime.dispatcher
         dispatcher.attach(run)
         if command.stage_id is None:
@@ -173,7 +173,7 @@ class Submissions:
             return await self._repeated(command, created, fingerprint)
         run.run_key = created
         run.epoch = runtime.epoch
-        runtime.admit(run, parent)
+        runtime.runs.admit(run, parent)
         if parent is not None and parent.is_cancelling and not command.detached:
             runtime.cancel_unborn(run, "its parent was cancelled while it was submitted")
         if runtime.observer is not None:
@@ -187,12 +187,12 @@ class Submissions:
         else:
             dispatcher.enter(run)
             dispatcher.touch(run)
-        return runtime.status_of(run)
+        return runtime.runs.status_of(run)
 
     def _parentage(self, command: SubmitRun) -> Parentage:
         """Whose sub-run this is; refuses what nests too deep."""
         runtime = self._runtime
-        call = runtime.execution(command.task_token)
+        call = runtime.dispatcher.execution(command.task_token)
         trace = parse_traceparent(command.traceparent)
         if call is None:
             depth = command.unlinked_depth + 1
@@ -248,7 +248,7 @@ class Submissions:
             deadline_us=None if command.deadline_s is None else now_us + int(command.deadline_s * 1e6),
             detached=command.detached,
             item_labels=tuple(command.item_labels),
-            source_items=self._runtime.retry_items(command),
+            source_items=command.source_items,
             parent_item=parentage.parent_item,
             staged_sha256=command.staged_sha256.hex(),
         )
@@ -280,13 +280,13 @@ class Submissions:
             await runtime.store.discard_stage(command.stage_id)
         if existing.fingerprint != fingerprint and not await self._means_the_same(command, existing):
             raise ConflictError("the request id was used for a different request; use a new one", runId=existing.run_id)
-        return await runtime.get_status(command.namespace, existing.run_id)
+        return await runtime.queries.get_status(command.namespace, existing.run_id)
 
     async def _means_the_same(self, command: SubmitRun, existing: ExistingRun) -> bool:
         """Compare canonical forms with the stored run (streamed submits compare as given)."""
         if command.stage_id is not None:
             return False
-        stored = await self._runtime.stored_command(command.namespace, existing.run_id)
+        stored = await self._runtime.reruns.stored_command(command.namespace, existing.run_id)
         if stored is None or len(stored.inputs) != len(command.inputs):
             return False
         # The stored run knows its bound after defaults and clamping only.

@@ -114,7 +114,7 @@ async def test_no_task_of_a_watcher_outlives_it(tmp_path: Path) -> None:
                 for call in calls[EACH : EACH + 10]:
                     call.cancel()
             async with asyncio.timeout(5):
-                while len(asyncio.all_tasks()) > base or h.gateway._runtime._watchers:
+                while len(asyncio.all_tasks()) > base or h.gateway._runtime.open_watches:
                     await asyncio.sleep(0.01)
 
 
