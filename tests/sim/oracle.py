@@ -107,7 +107,11 @@ class Oracle:
         for seq, event in enumerate(events, first_seq):
             assert event == durable[seq - 1], f"{run_id}: event {seq} differs from what is durable"
 
-    def on_status(self, status: RunStatus) -> None:
+    def floor(self, run_id: str) -> tuple[int, int]:
+        """What everybody who asks from now on must see at least: (sequence number, ended items)."""
+        return self.seen_seq.get(run_id, 0), self.seen_ended.get(run_id, 0)
+
+    def on_status(self, status: RunStatus, floor: tuple[int, int]) -> None:
         run_id = status.description.run_id
         run = self.runs[run_id]
         items = status.items
@@ -115,10 +119,10 @@ class Oracle:
         assert items.total == items.pending + items.running + ended, f"{run_id}: counts do not add up: {items}"
         assert items.running <= run.max_concurrency
         assert status.as_of_seq <= len(run.events), f"{run_id}: status ahead of the disk"
-        assert status.as_of_seq >= self.seen_seq.get(run_id, 0), f"{run_id}: a status goes backwards"
-        self.seen_seq[run_id] = status.as_of_seq
-        assert ended >= self.seen_ended.get(run_id, 0), f"{run_id}: fewer items have ended than before"
-        self.seen_ended[run_id] = ended
+        assert (status.as_of_seq, ended) >= floor, f"{run_id}: a status goes backwards"
+        assert ended >= floor[1], f"{run_id}: fewer items have ended than before"
+        seen_seq, seen_ended = self.floor(run_id)
+        self.seen_seq[run_id], self.seen_ended[run_id] = max(seen_seq, status.as_of_seq), max(seen_ended, ended)
         if status.results is not None and status.results_omitted is None:
             indexes = [result.item_index for result in status.results]
             assert len(indexes) == len(set(indexes)), f"{run_id}: an item has two results"

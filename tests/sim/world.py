@@ -226,10 +226,10 @@ class World:
             "calls": dispatcher.calls,
             "parked": dispatcher.parking._parked,
             "waits": dispatcher.parking._waits,
-            "trees": runtime._trees,
-            "rates": runtime._rates,
-            "watchers": runtime._watchers,
-            "tree watchers": getattr(runtime, "_tree_watchers", None),
+            "trees": runtime.runs._trees,
+            "rates": runtime.runs._rates,
+            "watchers": runtime.watching._watchers,
+            "tree watchers": runtime.watching._tree_watchers,
             "tasks": runtime._tasks,
         }
         assert not any(left.values()), f"left over: { {name: things for name, things in left.items() if things} }"
@@ -355,12 +355,13 @@ class World:
 
     async def _cancel(self, run_id: str) -> None:
         await asyncio.sleep(self.rng.choice((0.0, 0.001, 1.0, 5.0)))
+        floor = self.oracle.floor(run_id)
         answer = await self._attempt(lambda runtime: runtime.cancel_run(run_id, reason="enough"))
         if answer is not None:
             status, _ = answer
             run = self.oracle.runs[run_id]
             assert run.cancelled or run.status is not None, f"{run_id}: a cancel was answered before it was durable"
-            self.oracle.on_status(status)
+            self.oracle.on_status(status, floor)
 
     async def _retry(self, run_id: str) -> None:
         while self.oracle.runs[run_id].status is None:
@@ -377,18 +378,19 @@ class World:
             if not self.known:
                 continue
             run_id = rng.choice(list(self.known))
+            floor = self.oracle.floor(run_id)
             match rng.randrange(4):
                 case 0:
                     status = await self._attempt(lambda runtime, run_id=run_id: runtime.get_run(run_id, max_bytes=1 << 24))
                     if status is not None:
-                        self.oracle.on_status(status)
+                        self.oracle.on_status(status, floor)
                 case 1:
                     order = rng.choice(list(ResultOrder))
                     status = await self._attempt(
                         lambda runtime, run_id=run_id, order=order: runtime.get_run(run_id, order=order, max_bytes=1 << 26)
                     )
                     if status is not None:
-                        self.oracle.on_status(status)
+                        self.oracle.on_status(status, floor)
                 case 2:
                     page = await self._attempt(
                         lambda runtime: runtime.list_runs(RunFilter("default"), page_size=1_000, page_token=None)
