@@ -248,7 +248,9 @@ class ResultsOmitted(google.protobuf.message.Message):
     limit: builtins.int
     """The size that fits."""
     next: builtins.int
-    """Give this as after_item_index + 1 (or as page token of ListRunItems) to read on: the first index left out."""
+    """The first item index left out. Read on with GetRun and after_item_index = next - 1 (without it where next is 0), or with
+    ListRunItems from its first page.
+    """
     def __init__(
         self,
         *,
