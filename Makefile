@@ -20,7 +20,7 @@ TEST_ARGS ?=
 # One worker per core; stealing keeps the long tests from ending up behind one another.
 TEST_WORKERS ?= auto
 
-.PHONY: help setup demo test test-all lint fmt typecheck imports proto-lint proto check-generated breaking bench docs deep-tests ci clean
+.PHONY: help setup demo test test-all lint fmt typecheck imports proto-lint proto check-generated breaking bench peers docs deep-tests ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ breaking: setup ## Fail if proto/ breaks clients of the main branch
 			&& $(BIN)/buf breaking proto --against "$$old/proto"; fi
 
 # --- figures and documents ---------------------------------------------------------------------------------------------
+
+peers: setup ## Run published component servers of other makers, unmodified, behind the gateway
+	@$(BIN)/python -m tests.peers.run $(PEER_ARGS)
 
 bench: setup ## Measure throughput and latency on this machine (BENCH_ARGS)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
