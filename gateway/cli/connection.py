@@ -134,6 +134,8 @@ def run_loop(main: Coroutine[Any, Any, T]) -> T:
     Raises:
         KeyboardInterrupt: by either signal, after clean-up.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # the runner listens only in its place
     factory = None
     if find_spec("uvloop") is not None:
         import uvloop

@@ -213,6 +213,8 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
         if not stopping.done():
             stopping.cancel()
         await asyncio.gather(stopping, insisting, return_exceptions=True)
+        if not stopping.cancelled():
+            stopping.result()  # a stop that went wrong is not a success
 
 
 async def _settled(gateway: Gateway, stop: asyncio.Event) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -202,3 +203,15 @@ async def test_a_signal_during_the_start_ends_it_within_two_seconds(tmp_path: Pa
             assert gateway.wait_all_gone(1.0) == []
     finally:
         gateway.end()
+
+
+def test_while_modules_load_sigint_is_left_to_the_system() -> None:
+    """Python's handler raises wherever it is, and in a callback of an import that is printed and forgotten."""
+    program = (
+        "import signal, sys, types, gateway.cli\n"
+        "entry = types.ModuleType('gateway.cli.entry')\n"
+        "entry.run_command = lambda: int(signal.getsignal(signal.SIGINT) is not signal.SIG_DFL)\n"
+        "sys.modules['gateway.cli.entry'] = entry\n"
+        "sys.exit(gateway.cli.main())"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=20, check=False).returncode == 0
