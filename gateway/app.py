@@ -180,7 +180,7 @@ class Gateway:
         if self._is_stopped:
             return
         self._is_stopped = True
-        self._is_serving = False
+        was_serving, self._is_serving = self._is_serving, False
         grace_s = self._parts.drain_s if grace_s is None else grace_s
         if self._server is not None:
             await self._server.set_serving(False)
@@ -197,12 +197,13 @@ class Gateway:
             await self._pages.stop()
         if self._traces is not None:
             await self._traces.close()
-        log.info(
-            "gateway_stopped",
-            took_s=round(time.monotonic() - began_s, 3),
-            open_runs=len(self._runtime.open_runs),
-            to_repeat=len(dispatcher.calls),
-        )
+        if was_serving:  # else `start` failed, and its error says so
+            log.info(
+                "gateway_stopped",
+                took_s=round(time.monotonic() - began_s, 3),
+                open_runs=len(self._runtime.open_runs),
+                to_repeat=len(dispatcher.calls),
+            )
 
     async def _metrics_page(self) -> bytes:
         return render(await self.figures.collect())

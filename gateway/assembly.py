@@ -10,9 +10,8 @@ from typing import Literal
 
 import grpc
 
-from flowspan.errors import FlowspanError, PreconditionError
 from gateway.app import BUILTIN, GatewayParts
-from gateway.config import BuiltinPlugin, Config, ConfigError, MemoryStore, Problem, StdioPlugin, Tls
+from gateway.config import BuiltinPlugin, Config, ConfigError, Problem, StdioPlugin, Tls, with_lines
 from gateway.grpc_server import Listener
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
@@ -29,14 +28,13 @@ def assemble(
     """The parts of a gateway, none of them started.
 
     Args:
-        store: directory of the runs; None: in memory. (What the configuration says about its store is for `choose_store`.)
+        store: directory of the runs; None: in memory. (What the configuration says about its store is for the caller.)
         listen: `unix:/path` or `host:port`; none: an embedded gateway without listeners.
         token: what callers on TCP must show; None: nothing.
         name: the configuration's file, for messages.
 
     Raises:
-        ConfigError: the configuration asks for something that this version does not run.
-        PreconditionError: a file of `tls` cannot be used.
+        ConfigError: the configuration asks for something that this version does not run, or a file of `tls` cannot be used.
     """
     problems: list[Problem] = []
     plugins: list[StdioServerSettings] = []
@@ -58,9 +56,14 @@ def assemble(
     traces = config.telemetry.traces
     if traces != "none" and importlib.util.find_spec("opentelemetry.sdk") is None:
         problems.append(Problem("/telemetry/traces", "spans need OpenTelemetry: pip install 'flowspan-gateway[otel]'"))
+    credentials = None
+    if config.tls is not None:
+        try:
+            credentials = _credentials(config.tls)
+        except _UnusableFile as unusable:
+            problems.append(Problem(f"/tls/{unusable.member}", unusable.message))
     if problems:
-        raise ConfigError(name, problems)
-    credentials = None if config.tls is None else _credentials(config.tls)
+        raise ConfigError(name, with_lines(Path(name), problems))
     runs: Store = MemoryRuns() if store is None else SqliteRuns(store)
     return GatewayParts(
         store=runs,
@@ -83,13 +86,6 @@ def _traces(kind: Literal["otlp", "console"]) -> Callable[[CallNaming], TraceSin
     from gateway.telemetry.traces import console_exporter, otlp_exporter, span_recorder  # the SDK is an extra
 
     return span_recorder(otlp_exporter() if kind == "otlp" else console_exporter())
-
-
-def choose_store(config: Config, default: Path) -> Path | None:
-    """The directory that the configuration names, else `default`; None for memory."""
-    if config.store is None:
-        return default
-    return None if isinstance(config.store, MemoryStore) else config.store.path
 
 
 def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
@@ -120,13 +116,26 @@ def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
     )
 
 
+class _UnusableFile(Exception):
+    """A file of `tls`."""
+
+    def __init__(self, member: str, message: str) -> None:
+        super().__init__(message)
+        self.member = member
+        self.message = message
+
+
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    certificate, key = _pem("certificate", tls.certificate), _pem("key", tls.key)
+    client_ca = None if tls.client_ca is None else _pem("client_ca", tls.client_ca)
+    return grpc.ssl_server_credentials([(key, certificate)], client_ca, client_ca is not None)
+
+
+def _pem(member: str, path: Path) -> bytes:
     try:
-        certificate, key = tls.certificate.read_bytes(), tls.key.read_bytes()
-        client_ca = None if tls.client_ca is None else tls.client_ca.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise PreconditionError(f"tls: {error.filename}: {error.strerror}") from error
-    try:
-        return grpc.ssl_server_credentials([(key, certificate)], client_ca, client_ca is not None)
-    except ValueError as error:
-        raise FlowspanError(f"tls: {error}") from error
+        raise _UnusableFile(member, f"{path} cannot be read: {error.strerror or error}") from error
+    if b"-----BEGIN " not in data:
+        raise _UnusableFile(member, f"{path} is not PEM; it has no line that starts with -----BEGIN")
+    return data

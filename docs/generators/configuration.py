@@ -40,7 +40,6 @@ _SAID = {
     "Route.plugin": "Name of the plugin.",
     "Route.conditions": "Not evaluated yet: a configuration with conditions is refused.",
     "SqliteStore.path": "Relative to the configuration file; `~` is the home directory.",
-    "Engine.max_executions": "Read, and without effect so far.",
     "TokenAuth.token": "At least 16 characters. Absent: a new one at each start, in the server file only.",
     "Tls.certificate": "Certificate chain.",
     "Tls.key": "Private key.",

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from gateway.config.loading import LoadedConfig, config_directory, data_directory, find_config, load_config, parse_config
+from gateway.config.loading import (
+    LoadedConfig,
+    config_directory,
+    data_directory,
+    find_config,
+    load_config,
+    parse_config,
+    with_lines,
+)
 from gateway.config.model import (
     BUILTIN,
     Auth,
@@ -58,4 +66,5 @@ __all__ = [
     "is_loopback",
     "load_config",
     "parse_config",
+    "with_lines",
 ]

@@ -75,7 +75,15 @@ def load_config(
         raise ConfigError(str(path), [Problem("", f"is larger than {MAX_FILE_BYTES >> 20} MiB")])
     is_stepflow = path.name in STEPFLOW_FILE_NAMES
     config, notes = parse_config(data, name=str(path), is_stepflow=is_stepflow, environment=environment)
-    return LoadedConfig(with_paths_from(config, path.resolve().parent), path, notes)
+    return LoadedConfig(with_paths_from(config, path.resolve().parent), path, (*notes, *_unreachable_routes(config)))
+
+
+def with_lines(path: Path | None, problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Problems that were found later than by reading, with the lines of the file that they are about, if it is still there."""
+    try:
+        return problems if path is None else _located(path.read_bytes(), problems)
+    except (OSError, FlowspanError):
+        return problems
 
 
 def parse_config(
@@ -135,7 +143,7 @@ def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return tuple(part for index, part in enumerate(location) if (location[0], index) not in tagged and part != "[key]")
 
 
-def _located(data: bytes, problems: list[Problem]) -> list[Problem]:
+def _located(data: bytes, problems: Sequence[Problem]) -> list[Problem]:
     """With lines. A key that is missing, or that a note of ours made, is shown at what it should stand in."""
     wanted = {pointer for problem in problems for pointer in _enclosing(problem.pointer)}
     found = locate_yaml(data, wanted)
@@ -144,6 +152,19 @@ def _located(data: bytes, problems: list[Problem]) -> list[Problem]:
         position = next((found[pointer] for pointer in _enclosing(problem.pointer) if pointer in found), None)
         located.append(Problem(problem.pointer, problem.message, None if position is None else position.line))
     return located
+
+
+def _unreachable_routes(config: Config) -> list[str]:
+    """Notes about routes behind one that takes everything."""
+    notes = []
+    for prefix, routes in config.routes.items():
+        last = next((index for index, route in enumerate(routes) if not route.conditions), len(routes))
+        if behind := routes[last + 1 :]:
+            names = ", ".join(route.plugin for route in behind)
+            notes.append(
+                f"routes: {prefix}: {names} is never reached: the route to {routes[last].plugin} before it takes everything"
+            )
+    return notes
 
 
 def _enclosing(pointer: str) -> list[str]:

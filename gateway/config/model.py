@@ -51,7 +51,6 @@ Store = Annotated[SqliteStore | MemoryStore, Field(discriminator="type")]
 class Engine(Section):
     """How runs are carried out."""
 
-    max_executions: int = Field(default=4_096, ge=1, le=65_536, description="Component calls in flight in the whole process.")
     drain_grace_s: Seconds = Field(default=10.0, description="At SIGTERM, for items that run.")
 
 
@@ -87,7 +86,7 @@ class LimitSettings(Section):
     depth: int = Field(default=_CORE.depth, ge=1, le=64)
     runs_per_tree: int = Field(default=_CORE.runs_per_tree, ge=1)
     open_runs: int = Field(default=_CORE.open_runs, ge=1)
-    result_bytes: int = Field(default=_CORE.result_bytes, ge=1, le=16 << 20)
+    result_bytes: int = Field(default=_CORE.result_bytes, ge=1 << 20, le=16 << 20)
     call_timeout_s: Seconds = Field(default=_CORE.call_timeout_s)
     transport_retries: int = Field(default=_CORE.transport_retries, ge=0, le=100)
     attributable_crashes: int = Field(default=_CORE.attributable_crashes, ge=1, le=100)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from flowspan.discovery import TARGET_VARIABLE, TOKEN_VARIABLE
 
 MIB: Final = 1 << 20
 
@@ -45,7 +47,9 @@ class StdioPlugin(Section):
     type: Literal["stdio"]
     command: str = Field(min_length=1, description="A program: a name on PATH, or a path relative to `cwd`.")
     args: tuple[str, ...] = ()
-    env: dict[str, str] = Field(default_factory=dict, description="Beside PATH, HOME, LANG, TZ; nothing else is inherited.")
+    env: dict[str, str] = Field(
+        default_factory=dict, description="Beside PATH, HOME, LANG, LC_*, TZ and TMPDIR; nothing else is inherited."
+    )
     cwd: Path | None = Field(default=None, description="Relative to the configuration file; default: its directory.")
     dialect: Literal["flowspan", "stepflow"] | None = Field(default=None, description="Default: told from the handshake.")
     replicas: int = Field(default=1, ge=1, le=256, description="Processes.")
@@ -55,6 +59,14 @@ class StdioPlugin(Section):
     isolation: Literal["namespace", "group"] = Field(default="namespace", description="How its processes are held together.")
     limits: PluginLimits = PluginLimits()
     timeouts: PluginTimeouts = PluginTimeouts()
+
+    @field_validator("env")
+    @classmethod
+    def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
+        for name in (TARGET_VARIABLE, TOKEN_VARIABLE):
+            if name in env:
+                raise ValueError(f"{name} gives access to the gateway and must not be given to a component server; remove it")
+        return env
 
 
 class BuiltinPlugin(Section):

@@ -59,6 +59,7 @@ def test_a_second_gateway_on_the_same_store_is_refused(shell: Shell) -> None:
     with shell.server():
         second = shell.run("serve")
         assert (second.code, second.out) == (69, "")
+        assert "gateway_stopped" not in second.err  # it never was one
 
 
 def test_two_gateways_of_one_user_have_sockets_of_their_own(shell: Shell) -> None:

@@ -33,6 +33,18 @@ def test_config_check_ends_with_78_if_it_is_wrong_or_cannot_be_run(shell: Shell,
     assert shell.run("config", "check", "f.yml").code == 78
 
 
+@pytest.mark.parametrize(("content", "what"), [(None, "No such file"), ("no certificate", "is not PEM")])
+def test_a_tls_file_that_cannot_be_used_is_shown_with_its_place(shell: Shell, content: str | None, what: str) -> None:
+    shell.write("flowspan.yml", "listen: 127.0.0.1:0\ntls:\n  certificate: a.pem\n  key: b.pem\n")
+    if content is not None:
+        shell.write("a.pem", content)
+    for command in (("config", "check"), ("serve",)):
+        done = shell.run(*command)
+        assert (done.code, done.out) == (78, "")
+        assert "flowspan.yml:3: /tls/certificate: " in done.err
+        assert "a.pem" in done.err and what in done.err
+
+
 def test_config_schema_is_a_schema(shell: Shell) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(shell.run("config", "schema").out))
 

@@ -24,6 +24,7 @@ from gateway.config import (
     load_config,
     parse_config,
 )
+from gateway.stdio_bridge.launch import INHERITED_NAMES
 from runtime_core.flow.yaml_loader import load_yaml
 from runtime_core.limits import Limits
 
@@ -258,3 +259,37 @@ def test_limits_are_those_of_the_core() -> None:
     limits = Config().limits
     assert limits.to_core() == Limits()
     assert set(type(limits).model_fields) == {field.name for field in dataclasses.fields(Limits)}
+
+
+@pytest.mark.parametrize("name", ["FLOWSPAN_TOKEN", "FLOWSPAN_TARGET"])
+def test_a_plugin_gets_no_access_to_the_gateway_by_its_env(name: str) -> None:
+    text = f"plugins:\n  p:\n    type: stdio\n    command: x\n    env:\n      {name}: y\n"
+    ((pointer, line, message),) = problems(text)
+    assert (pointer, line) == ("/plugins/p/env", 6)
+    assert message.startswith(f"{name} gives access to the gateway")
+
+
+def test_results_below_one_mebibyte_are_no_limit() -> None:
+    ((pointer, line, message),) = problems("limits:\n  result_bytes: 1048575\n")
+    assert (pointer, line) == ("/limits/result_bytes", 2)
+    assert "1048576" in message
+    assert parse("limits: {result_bytes: 1048576}").limits.result_bytes == 1 << 20
+
+
+def test_a_route_behind_one_that_takes_everything_is_noted(tmp_path: Path) -> None:
+    (tmp_path / "flowspan.yml").write_text(
+        "plugins: {a: {type: stdio, command: a}, b: {type: stdio, command: b}}\n"
+        "routes:\n  /x: [a, b]\n  /y: [{plugin: a, conditions: [{path: $.n, value: 1}]}, b]\n"
+    )
+    (note,) = load_config(beside=tmp_path).notes
+    assert note == "routes: /x: b is never reached: the route to a before it takes everything"
+
+
+def test_the_schema_names_every_variable_that_a_plugin_inherits() -> None:
+    description = config_schema()["$defs"]["StdioPlugin"]["properties"]["env"]["description"]
+    assert all(name in description for name in (*INHERITED_NAMES, "LC_*"))
+
+
+def test_every_setting_of_the_engine_has_an_effect() -> None:
+    ((pointer, _, message),) = problems("engine: {max_executions: 7}")
+    assert (pointer, "unknown key" in message) == ("/engine/max_executions", True)
