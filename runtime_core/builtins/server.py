@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
+import structlog
 
 from flowspan.errors import BUDGET_OF, FlowErrorCode, FlowspanError, NotFoundError
 from runtime_core.builtins.catalog import BUILTINS, bad_input
 from runtime_core.calls import CallFailure, CallResult, ComponentCall
 from runtime_core.ports import EngineSink, StoredBlob
+
+log = structlog.get_logger(__name__)
 
 SLOTS: Final = 1_024
 """Calls that run at once; instant ones take no time at all."""
@@ -40,6 +43,20 @@ class _PutBlob(msgspec.Struct):
 
 class _GetBlob(msgspec.Struct):
     blob_id: str
+
+
+def _our_fault(error: Exception) -> CallFailure:
+    """An error of our own fails its call, not the batch that the call came in."""
+    log.error("builtin_failed", exc_info=error)
+    message = f"the built-in failed ({type(error).__name__}); the gateway's log says more"
+    return CallFailure(FlowErrorCode.ORCHESTRATOR_ERROR, message)
+
+
+def _at_once(instant: Callable[[bytes], bytes | CallFailure], given: bytes) -> bytes | CallFailure:
+    try:
+        return instant(given)
+    except Exception as error:
+        return _our_fault(error)
 
 
 class BuiltinServer:
@@ -71,7 +88,7 @@ class BuiltinServer:
                 message = f"there is no built-in {call.template.component}; there are {known}"
                 self._finish(call, CallFailure(FlowErrorCode.COMPONENT_NOT_FOUND, message))
             elif builtin.instant is not None:
-                self._finish(call, builtin.instant(call.input))
+                self._finish(call, _at_once(builtin.instant, call.input))
             else:
                 self._begin(call)
 
@@ -133,6 +150,8 @@ class BuiltinServer:
                 # A blob that is not there is bad input; a store that is busy may be tried again.
                 result = CallFailure(FlowErrorCode.INVALID_INPUT if isinstance(error, NotFoundError) else code, error.message)
                 assert code in BUDGET_OF
+            except Exception as error:
+                result = _our_fault(error)
             self._end(call, result)
 
         self._waiting[call] = asyncio.get_running_loop().create_task(run())

@@ -77,6 +77,8 @@ class Submissions:
         flow_id = parse_blob_id(command.flow_id, field="flowId")
         parentage = self._parentage(command)
         key, fingerprint = self._identity(command, parentage)
+        call = parentage.call
+        occurrence = 0 if command.request_id or call is None else call.submits[fingerprint]
         lock = None if key is None else (command.namespace, key)
         while lock is not None and (other := self._in_progress.get(lock)) is not None:
             await asyncio.shield(other)
@@ -90,6 +92,13 @@ class Submissions:
                 if existing is not None:
                     return await self._repeated(command, existing, fingerprint)
             return await self._create(command, flow_id, parentage, key, fingerprint)
+        except FlowspanError as error:
+            # What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt.
+            if occurrence and error.details.get("outcome") != "unknown":
+                assert parentage.call is not None
+                if parentage.call.submits[fingerprint] == occurrence:
+                    parentage.call.submits[fingerprint] -= 1
+            raise
         finally:
             if lock is not None:
                 del self._in_progress[lock]

@@ -97,11 +97,11 @@ class Watching:
                 )
             return self._watcher(followed, cursor, results_only, omit_payloads, waiter)
 
-        root = await follow(run_id, after_seq, call)
         if not whole_tree:
-            return root
+            return await follow(run_id, after_seq, call)
 
         root_run_id = await self._root_of(namespace, run_id)
+        root = await follow(run_id, after_seq, call)  # the last wait: whoever gives up before holds nothing open
         watchers = self._tree_watchers.setdefault(root_run_id, set())
 
         def closed(watcher: TreeWatcher) -> None:
