@@ -11,6 +11,7 @@ from flowspan.errors import FlowspanError, InvalidArgumentError, Reason, Storage
 from flowspan.view.events import RunStatusCode
 from runtime_core.api import SubmitRun
 from runtime_core.calls import ComponentCall
+from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.open_run import ItemExecution
 from runtime_core.limits import Limits
 from runtime_core.ports import ExistingRun, InputChunk, NewRun, RunFilter
@@ -300,3 +301,62 @@ async def test_a_deadline_that_is_no_time_is_refused(deadline_s: float) -> None:
         flow = await h.flow(ONE_STEP)
         with pytest.raises(InvalidArgumentError, match="deadlineSecs"):
             await h.runtime.submit_run(SubmitRun(flow, [b"1"], deadline_s=deadline_s))
+
+
+@pytest.mark.parametrize("where", ["on_committed", "_write"])
+async def test_an_error_in_the_middle_of_a_turn_ends_the_process_instead_of_stopping_all_runs(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    async with house() as h:
+        flow = await h.flow(ONE_STEP)
+        fatal: list[BaseException] = []
+        monkeypatch.setattr(h.runtime, "_on_fatal", fatal.append)
+
+        def fail(*_: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(h.runtime.dispatcher, where, fail)
+        await h.submit(flow, numbers(20))
+        await h.wait_until(lambda: bool(fatal))
+        assert len(fatal) == 1
+        with pytest.raises(StorageError):
+            await h.submit(flow, numbers(1))
+
+
+async def test_an_action_that_fails_when_it_is_due_does_not_take_the_later_ones_with_it() -> None:
+    loop = asyncio.get_running_loop()
+    told: list[str] = []
+    loop.set_exception_handler(lambda _, context: told.append(str(context["exception"])))
+    delays = DelayQueue(loop)
+    due = loop.create_future()
+
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    delays.after(0.0, fail)
+    delays.after(0.001, lambda: due.set_result(None))
+    async with asyncio.timeout(WAIT_S):
+        await due
+    assert told == ["a bug"]
+    assert len(delays) == 0
+
+
+async def test_of_two_waits_that_end_together_the_second_takes_the_slot() -> None:
+    async with house(hold, capacity=1) as h:
+        flow = await h.flow(ONE_STEP)
+        parent = await h.submit(flow, [b"0"])
+        call = await only_call(h, parent.run_id)
+        other = await h.submit(flow, [b"1"])
+        watches = [await h.runtime.watch_run(other.run_id, task_token=token(h, call)) for _ in range(2)]
+        other_call = await only_call(h, other.run_id)
+        await watches[0].wait_for_slot()  # its answer is not the last one
+        second = asyncio.ensure_future(watches[1].wait_for_slot())
+        await asyncio.sleep(0)
+        assert not second.done()
+        h.server.answer(other_call, b"1")
+        async with asyncio.timeout(WAIT_S):
+            await second
+        assert call.number not in h.server.parked
+        for watch in watches:
+            await watch.aclose()
+        assert len(h.runtime.dispatcher.parking) == 0
