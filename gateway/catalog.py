@@ -31,7 +31,7 @@ class ComponentDescription:
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """A configured plugin, now."""
+    """A configured plugin, now. `detail`: why it takes no calls. `last_end`: how its last process ended, while none is up."""
 
     name: str
     type: str
@@ -41,6 +41,7 @@ class PluginStatus:
     capacity: int = 0
     in_flight: int = 0
     stderr_tail: Sequence[str] = ()
+    last_end: str = ""
 
 
 class ComponentCatalog(Protocol):

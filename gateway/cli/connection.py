@@ -16,13 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from flowspan.client import AsyncClient, RetryPolicy
 from flowspan.errors import UnavailableError
 from gateway.catalog import PluginHealth
 from gateway.cli.exits import UsageError
 from gateway.config import LoadedConfig
 
 if TYPE_CHECKING:
+    from flowspan.client import AsyncClient  # `serve` shares this module and needs no client
     from gateway.app import Gateway
 
 T = TypeVar("T")
@@ -56,6 +56,8 @@ class ServerOptions:
             UnavailableError: there is no gateway to be found.
             UsageError: the certificate file cannot be read.
         """
+        from flowspan.client import AsyncClient
+
         try:
             tls: bool | bytes = self.ca.read_bytes() if self.ca is not None else self.tls
         except OSError as error:
@@ -70,6 +72,7 @@ async def embedded_client(loaded: LoadedConfig, state: Path | None) -> AsyncIter
     Args:
         state: the store's directory, kept; None: one that goes with the command.
     """
+    from flowspan.client import AsyncClient, RetryPolicy
     from gateway.app import open_gateway
     from gateway.assembly import assemble
 
@@ -105,10 +108,15 @@ async def _plugins_up(gateway: Gateway) -> None:
     while not await gateway.wait_plugins(LOOK_EVERY_S):
         for plugin in gateway.catalog.plugins():
             if plugin.health in _GIVEN_UP or plugin.restarts >= MAX_START_CRASHES:
-                words = "".join(f"\n    {line}" for line in plugin.stderr_tail[-8:])
-                raise UnavailableError(f"plugin {plugin.name} does not start: {plugin.detail or plugin.health.name}{words}")
+                why = (plugin.last_end or plugin.detail or plugin.health.name).removeprefix(f"plugin {plugin.name!r}")
+                raise UnavailableError(f"plugin {plugin.name} does not start: {why.lstrip(': ')}")
         if clock() > give_up_at:
-            raise UnavailableError(f"the plugins are not ready after {PLUGINS_UP_S:.0f} s")
+            late = [
+                f"plugin {plugin.name}: {plugin.detail}"
+                for plugin in gateway.catalog.plugins()
+                if plugin.health is not PluginHealth.UP
+            ]
+            raise UnavailableError("\n  ".join([f"the plugins are not ready after {PLUGINS_UP_S:.0f} s", *late]))
 
 
 def join_environment() -> None:

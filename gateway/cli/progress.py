@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
@@ -32,6 +33,10 @@ class Display(Protocol):
         """The counts as of now. Called once per batch of results."""
         ...
 
+    def wait(self, reasons: Sequence[str]) -> None:
+        """Why nothing comes, as the gateway says; empty: it goes on. Called now and then while nothing comes."""
+        ...
+
 
 def choose_display(title: str, *, quiet: bool, as_json: bool) -> Display:
     """A bar if stderr is a terminal, else lines; nothing if `quiet`."""
@@ -54,6 +59,9 @@ class Silence:
     def show(self, items: ItemCounts) -> None:
         return
 
+    def wait(self, reasons: Sequence[str]) -> None:
+        return
+
 
 class Lines(Silence):
     """A plain line on stderr every few seconds: for files, pipes and other programs.
@@ -68,6 +76,7 @@ class Lines(Silence):
         self._clock: Final = clock
         self._began = clock()
         self._due = self._began + FIRST_LINE_S
+        self._wait_due = self._due
         self._done_at_first: int | None = None
 
     def show(self, items: ItemCounts) -> None:
@@ -78,6 +87,13 @@ class Lines(Silence):
         if now >= self._due:
             self._due = now + LINE_EVERY_S
             say(self._line(items, (done_of(items) - self._done_at_first) / max(now - self._began, 1e-3)))
+
+    def wait(self, reasons: Sequence[str]) -> None:
+        now = self._clock()
+        if reasons and now >= self._wait_due:
+            self._wait_due = now + LINE_EVERY_S
+            line = f"flowspan: waiting: {', '.join(reasons)}"
+            say(msgspec.json.encode({"waitingFor": reasons}).decode() if self._as_json else line)
 
     def _line(self, items: ItemCounts, rate: float) -> str:
         left = items.total - done_of(items)
@@ -119,11 +135,12 @@ class Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[failed]}", style="red", markup=False),
+            TextColumn("{task.fields[waiting]}", style="yellow", markup=False),
             console=Console(stderr=True),
             refresh_per_second=10,
         )
         self._progress.start()
-        self._task = self._progress.add_task(self._title, total=None, rate="", failed="")
+        self._task = self._progress.add_task(self._title, total=None, rate="", failed="", waiting="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -140,7 +157,12 @@ class Bar:
             completed=done_of(items),
             rate="" if not speed else f"{speed:,.0f}/s",
             failed=f"{items.failed} failed" if items.failed else "",
+            waiting="",
         )
+
+    def wait(self, reasons: Sequence[str]) -> None:
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, waiting=f"waiting: {', '.join(reasons)}" if reasons else "")
 
 
 def done_of(items: ItemCounts) -> int:

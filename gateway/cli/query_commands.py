@@ -159,6 +159,7 @@ def _facts(status: RunStatus) -> list[tuple[str, str]]:
     if status.progress is not None:
         eta = "" if status.progress.eta_seconds is None else f", {status.progress.eta_seconds:.0f} s left"
         facts.append(("progress", f"{status.progress.rate_per_second:.0f}/s{eta}"))
+        facts += [("waiting for", text) for text in status.progress.waiting_for]
     facts += [("metadata", f"{name}={value}") for name, value in status.description.metadata.items()]
     return facts
 

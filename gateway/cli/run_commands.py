@@ -5,23 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from flowspan.client import AsyncClient, SubmitOptions, Watch
+from flowspan.errors import FlowspanError
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ResultOrder, RunStatus
 from flowspan.view.wire import run_status_to_wire
 from gateway.cli.connection import ServerOptions, embedded_client, resumable_request_id, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
+from gateway.cli.findings import say_findings
 from gateway.cli.inputs import RunInputs, read_inputs, read_object, read_whole, variables_from_environment
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
-from gateway.cli.progress import choose_display, done_of
+from gateway.cli.progress import Display, choose_display, done_of
 from gateway.config import load_config
+
+ASK_EVERY_S: Final = 2.0
+"""While no result comes, the gateway is asked so often what it waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,9 @@ def _carry_out(
         )
         options = _submit_options(request, flow, inputs if is_resumable else None)
         document = request.flow if flow is None else flow
-        started: list[str] = []
+        if flow is not None and not request.quiet:
+            say_findings(flow, Path(request.flow).name, as_json=request.as_json)
+        started: list[Watch] = []
 
         async def main() -> int:
             async with connect() as client:
@@ -108,45 +115,49 @@ def _carry_out(
                 follow = await client.submit_and_watch(
                     document, inputs.values, order=request.order if by_index else None, **options
                 )
+                started.append(follow)
                 with ResultWriter(request.output, is_single=inputs.is_single) as writer:
-                    return await _follow(
-                        client,
-                        follow,
-                        writer,
-                        title=Path(request.flow).name,
-                        quiet=request.quiet,
-                        as_json=request.as_json,
-                        seen=started,
-                    )
+                    title = Path(request.flow).name
+                    return await _follow(client, follow, writer, title=title, quiet=request.quiet, as_json=request.as_json)
 
         def remedy() -> str | None:
             if is_embedded:
                 return "the same command again" if is_resumable else None
-            return f"flowspan watch {started[0]}" if started else None
+            run_id = started[0].run_id if started else None
+            return f"flowspan watch {run_id}" if run_id is not None else None
 
         return _interruptible(main, remedy)
 
 
-async def _follow(
-    client: AsyncClient,
-    watch: Watch,
-    writer: ResultWriter,
-    *,
-    title: str,
-    quiet: bool,
-    as_json: bool,
-    seen: list[str] | None = None,
-) -> int:
+async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, title: str, quiet: bool, as_json: bool) -> int:
     """Write every result, show progress, and say at the end how it went."""
+    batches = 0
+
+    async def ask_why_nothing_comes(display: Display) -> None:
+        known = 0
+        while True:
+            await asyncio.sleep(ASK_EVERY_S)
+            if batches == known and watch.run_id is not None:
+                # What is wrong with the connection is for the watch to say.
+                with suppress(FlowspanError):
+                    progress = (await client.get(watch.run_id)).progress
+                    display.wait(() if progress is None else progress.waiting_for)
+            known = batches
+
     async with watch:
         with choose_display(title, quiet=quiet, as_json=as_json) as display:
-            while batch := await watch.next_batch():
-                if seen is not None and not seen and watch.run_id is not None:
-                    seen.append(watch.run_id)
-                # In a thread: a reader of stdout that takes its time must not hold up an embedded gateway.
-                await asyncio.to_thread(writer.write, batch)
-                if (status := watch.status) is not None:
-                    display.show(status.items)
+            asking = None if quiet else asyncio.create_task(ask_why_nothing_comes(display))
+            try:
+                while batch := await watch.next_batch():
+                    batches += 1
+                    # In a thread: a reader of stdout that takes its time must not hold up an embedded gateway.
+                    await asyncio.to_thread(writer.write, batch)
+                    if (status := watch.status) is not None:
+                        display.show(status.items)
+            finally:
+                if asking is not None:
+                    asking.cancel()
+                    await asyncio.gather(asking, return_exceptions=True)
     status = watch.status
     if status is None or not status.is_terminal:
         # Of a watch that began behind the first event.

@@ -85,6 +85,7 @@ class PluginServer:
         self._kind_known = asyncio.Event()
         self._incarnations = 0
         self._restarts = 0
+        self._last_end = ""  # how the last process that ended by itself did so, until another one is up
         self._is_stopping = False
         self._idle: asyncio.Event = asyncio.Event()
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -165,9 +166,12 @@ class PluginServer:
                     instance.policy.on_start_error(loop.time())
                     self._break(error)
                     return
+                self._last_end = error.message
                 _log.warning("plugin_start_failed", plugin=self.name, error=error.message)
             except HandshakeError as error:
                 self._end(peer)
+                if error.reason is not Reason.PLUGIN_CRASHED:
+                    self._last_end = error.message
                 _log.warning("plugin_handshake_failed", plugin=self.name, error=error.message)
             self._plan_restart(instance)
 
@@ -183,6 +187,7 @@ class PluginServer:
         instance.policy.on_healthy(loop.time())
         self._kind = kind
         self._kind_known.set()
+        self._last_end = ""
         _log.info("plugin_up", plugin=self.name, pid=peer.pid, dialect=peer.dialect, capacity=peer.capacity)
         self._sink().on_slots(self)
         replaced = asyncio.ensure_future(instance.replaced.wait())
@@ -443,6 +448,8 @@ class PluginServer:
             self._idle.set()
             return
         failure = self._crash_failure(peer, report)
+        if any(instance.peer is peer for instance in self._instances):  # else it was given up, and why is noted already
+            self._last_end = failure.message
         if not was_retiring or sent or unsent:
             _log.warning("plugin_ended", plugin=self.name, how=failure.message, in_flight=len(sent), unsent=len(unsent))
         if was_retiring:
@@ -500,13 +507,15 @@ class PluginServer:
             health = PluginHealth.BACKING_OFF
         else:
             health = PluginHealth.STARTING
+        last_end = "" if up or self._broken is not None else self._last_end
         return PluginStatus(
             self.name,
             "stdio",
             health,
-            self.waiting_for or "",
+            "; ".join(filter(None, (self.waiting_for, last_end))),
             self._restarts,
             sum(peer.capacity for peer in up),
             sum(len(peer.calls) for peer in self._peers()),
             up[0].stderr_tail().splitlines() if up else (),
+            last_end,
         )

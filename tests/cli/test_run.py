@@ -100,7 +100,26 @@ def test_a_plugin_that_does_not_start_ends_the_command_with_69(shell: Shell) -> 
     shell.write("flowspan.yml", "plugins: {p: {type: stdio, command: python, args: [-c, 'raise SystemExit(\"no luck\")']}}\n")
     done = shell.run("run", "noop.json", "--input-json", "1")
     assert (done.code, done.out) == (69, "")
-    assert "plugin p does not start" in done.err
+    last = done.err.splitlines()[-1]
+    assert last.startswith("flowspan: plugin p does not start: ended with exit code 1 after ")
+    assert last.endswith("its last words: no luck")
+
+
+def test_what_a_flow_probably_does_not_mean_is_said_on_stderr(shell: Shell) -> None:
+    shell.write(
+        "flow.yaml", "steps:\n  - id: a\n    component: /builtin/noop\n    input: 1\n    onEror: fail\noutput: {$step: a}\n"
+    )
+    said = shell.run("run", "flow.yaml", "--input-json", "1")
+    assert (said.code, said.lines) == (0, [{"outcome": "success", "value": 1}])
+    (finding, _) = said.err.splitlines()
+    assert finding.startswith("flowspan: flow.yaml:5:")
+    assert "warning 1005 (unknownField): /steps/0/onEror: " in finding and "'onError'" in finding
+
+    as_json = shell.run("run", "flow.yaml", "--input-json", "1", "--json")
+    assert as_json.lines == said.lines
+    diagnostic = json.loads(as_json.err.splitlines()[0])["diagnostic"]
+    assert (diagnostic["level"], diagnostic["code"], diagnostic["line"]) == ("warning", 1005, 5)
+    assert shell.run("run", "flow.yaml", "--input-json", "1", "-q").err == ""
 
 
 def test_overrides_and_variables_reach_the_run(shell: Shell) -> None:

@@ -87,3 +87,35 @@ def test_without_a_gateway_the_code_is_69(shell: Shell) -> None:
     done = shell.run("list")
     assert (done.code, done.out) == (69, "")
     assert "flowspan serve" in done.err
+
+
+def test_get_and_watch_say_which_plugin_a_run_waits_for(shell: Shell) -> None:
+    """The plugin starts once, for the handshake, and never again."""
+    shell.write(
+        "server.py",
+        "import os, sys\n"
+        "from flowspan import ComponentServer\n"
+        "if os.path.exists('was-here'):\n"
+        "    sys.exit('once is enough')\n"
+        "open('was-here', 'w').close()\n"
+        "server = ComponentServer()\n"
+        "@server.component\n"
+        "def die(input: dict) -> None:\n"
+        "    os._exit(3)\n"
+        "server.run()\n",
+    )
+    shell.write("flowspan.yml", "plugins: {p: {type: stdio, command: python, args: [server.py]}}\n")
+    shell.write("flow.json", {"steps": [{"id": "a", "component": "/p/die", "input": {}}], "output": {"$step": "a"}})
+    with shell.server():
+        (run,) = shell.run("submit", "flow.json", "--input-json", "{}", "--detach").lines
+        watching = shell.start("watch", run["runId"])
+        assert watching.stderr is not None
+        try:
+            line = watching.stderr.readline().decode()
+        finally:
+            watching.kill()
+            watching.communicate()
+        assert line.startswith("flowspan: waiting: ") and "plugin p " in line, line
+        facts = shell.run("get", run["runId"])
+        assert any(fact.startswith("waiting for  ") and "plugin p" in fact for fact in facts.out.splitlines()), facts.out
+        assert "ended with exit code 1" in shell.run("components").err

@@ -106,3 +106,15 @@ def test_plain_progress_is_sparse_and_counts_only_its_own_time(capsys: pytest.Ca
         "flowspan: 1120/2000 items, 5 failed, 10/s, 1 min left",
         "flowspan: 1220/2000 items, 5 failed, 10/s, 1 min left",
     ]
+
+
+def test_what_a_run_waits_for_is_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 100.0
+    lines = Lines(clock=lambda: now)
+    lines.wait(["plugin x restarts in 9 s"])
+    now = 102.5
+    lines.wait([])
+    lines.wait(["plugin x restarts in 3 s", "plugin y starts"])
+    now = 104.5
+    lines.wait(["plugin x restarts in 1 s"])
+    assert capsys.readouterr().err == "flowspan: waiting: plugin x restarts in 3 s, plugin y starts\n"

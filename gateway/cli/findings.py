@@ -1,0 +1,39 @@
+"""What is found about a flow that can be run all the same: said on stderr before it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from flowspan.errors import FlowspanError
+from gateway.cli.exits import say
+from runtime_core.flow.diagnostics import MAX_SHOWN, worst_first
+from runtime_core.flow.source import check_document, read_document
+
+_MATTERS_OF_TASTE: Final = frozenset({1001, 1002})
+"""No name, no description: good in a flow that is kept, a nuisance at every run of one that is being tried."""
+
+
+def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
+    """A line for each finding, worst first; nothing about a flow that is none, for the gateway's refusal says all of it.
+
+    Args:
+        name: of the file, for messages.
+        as_json: objects with the same facts.
+    """
+    try:
+        parsed = check_document(read_document(document))
+    except FlowspanError:
+        return
+    if parsed.flow is None:
+        return
+    findings = [finding for finding in worst_first(parsed.diagnostics) if finding.code not in _MATTERS_OF_TASTE]
+    for finding in findings[:MAX_SHOWN]:
+        if as_json:
+            say(msgspec.json.encode({"diagnostic": finding.to_json()}).decode())
+            continue
+        place = f"{name}:{finding.line}:{finding.column}" if finding.line is not None else name
+        say(f"flowspan: {place}: {finding.level.value} {finding.code} ({finding.kind}): {finding.path or '/'}: {finding.message}")
+    if len(findings) > MAX_SHOWN and not as_json:
+        say(f"flowspan: {name}: and {len(findings) - MAX_SHOWN} more findings")
