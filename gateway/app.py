@@ -12,6 +12,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -182,21 +183,21 @@ class Gateway:
         self._is_stopped = True
         was_serving, self._is_serving = self._is_serving, False
         grace_s = self._parts.drain_s if grace_s is None else grace_s
-        if self._server is not None:
-            await self._server.set_serving(False)
         dispatcher, began_s = self._runtime.dispatcher, time.monotonic()
-        if dispatcher.calls:
-            log.info("drain_begins", in_flight=len(dispatcher.calls), parked=len(dispatcher.parking), grace_s=grace_s)
-        await self._runtime.drain(grace_s)
-        if self._server is not None:
-            await self._server.stop(grace_s=1.0)
-        await self._supervisor.stop()
-        self._builtins.close()
-        await self._runtime.close()
-        if self._pages is not None:
-            await self._pages.stop()
-        if self._traces is not None:
-            await self._traces.close()
+        async with AsyncExitStack() as ends:  # the last one first, and each of them whatever becomes of the others
+            if self._traces is not None:
+                ends.push_async_callback(self._traces.close)
+            if self._pages is not None:
+                ends.push_async_callback(self._pages.stop)
+            ends.push_async_callback(self._runtime.close)
+            ends.callback(self._builtins.close)
+            ends.push_async_callback(self._supervisor.stop)
+            if self._server is not None:
+                ends.push_async_callback(self._server.stop, grace_s=1.0)
+                await self._server.set_serving(False)
+            if dispatcher.calls:
+                log.info("drain_begins", in_flight=len(dispatcher.calls), parked=len(dispatcher.parking), grace_s=grace_s)
+            await self._runtime.drain(grace_s)
         if was_serving:  # else `start` failed, and its error says so
             log.info(
                 "gateway_stopped",
