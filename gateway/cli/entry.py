@@ -92,7 +92,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no s
 Target = Annotated[
     str | None, typer.Option("--target", help="HOST:PORT or unix:/path; default: FLOWSPAN_TARGET, else the one that runs here.")
 ]
-Token = Annotated[str | None, typer.Option("--token", help="Default: FLOWSPAN_TOKEN, else that of the server that was found.")]
+Token = Annotated[
+    str | None, typer.Option("--token", help="Default: FLOWSPAN_TOKEN, else that of your own server at the target.")
+]
 Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS.")]
 Ca = Annotated[Path | None, typer.Option("--ca", help="Trusted certificates (PEM); implies --tls.", metavar="FILE")]
 Listen = Annotated[

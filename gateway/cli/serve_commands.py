@@ -198,7 +198,7 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
     server_file: Path | None = None
     try:
         await _settled(gateway, stop)
-        server_file = write_server_file(gateway.addresses[0], plan.token, os.getpid())
+        server_file = write_server_file(gateway.addresses[0], plan.token, os.getpid(), addresses=gateway.addresses)
         _announce(gateway.addresses, gateway.metrics_address, server_file)
         return await main(gateway, stop)
     finally:

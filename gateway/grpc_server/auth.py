@@ -55,7 +55,8 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
 
 async def _refuse_unauthenticated(_requests: object, context: Context) -> None:
     error = FlowspanError(
-        "this listener needs the metadata `authorization: Bearer <token>`; the gateway's token file holds the token",
+        "this listener needs the metadata `authorization: Bearer <token>`; the server file that `flowspan serve` names in its "
+        "ready line holds the token",
         reason=Reason.UNAUTHENTICATED,
     )
     await refuse(context, error, "authentication")

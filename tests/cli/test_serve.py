@@ -27,7 +27,12 @@ def test_the_ready_line_says_where_it_listens_and_who_it_is(shell: Shell) -> Non
 
         assert shell.run("list", "--target", ready["grpc"], "--token", facts["token"]).code == 0
         assert shell.run("list", "--target", ready["grpc"], "--token", "x" * 43).code == 69
-        assert shell.run("list", "--target", ready["grpc"]).code == 69
+        assert shell.run("list", "--target", ready["grpc"]).code == 0  # the server file knows the token
+        assert shell.run("list", "--target", f"localhost:{port}").code == 0
+        server_file.rename(server_file.with_suffix(".hidden"))
+        refused = shell.run("list", "--target", ready["grpc"])
+        assert (refused.code, "ready line" in refused.err) == (69, True)
+        server_file.with_suffix(".hidden").rename(server_file)
     assert process.returncode == 0
     assert not server_file.exists()
     assert not path.exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowspan.client import AsyncClient
+from flowspan.client.async_client import find_target
 from flowspan.discovery import find_server, runtime_directory, write_server_file
 from flowspan.errors import FlowspanError, Reason, UnavailableError
 
@@ -89,3 +90,13 @@ def test_clients_take_what_was_given_then_the_environment_then_the_file(runtime:
     monkeypatch.setenv("FLOWSPAN_TARGET", "127.0.0.1:7")
     assert AsyncClient().target == "127.0.0.1:7"
     assert AsyncClient("unix:/given").target == "unix:/given"
+
+
+def test_the_token_of_an_own_server_is_found_by_each_of_its_addresses_and_by_no_other(runtime: Path) -> None:
+    addresses = ["unix:/found", "127.0.0.1:7001"]
+    write_server_file("unix:/found", "secret", os.getpid(), addresses=addresses)
+    for address in (*addresses, "localhost:7001"):
+        assert find_target(address, None) == (address, "secret")
+    assert find_target("127.0.0.1:7001", "given") == ("127.0.0.1:7001", "given")
+    assert find_target("127.0.0.1:7002", None) == ("127.0.0.1:7002", None)
+    assert find_target("far.example:7001", None) == ("far.example:7001", None)

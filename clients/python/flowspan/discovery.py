@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,11 +25,13 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class ServerInfo(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Where a gateway listens. `target`: `unix:/path` or `host:port`. `token`: None where it wants none."""
+    """Where a gateway listens. `target`: `unix:/path` or `host:port`, the nearest way in; `addresses`: all of them.
+    `token`: None where it wants none."""
 
     target: str
     pid: int
     token: str | None = None
+    addresses: tuple[str, ...] = ()
 
 
 def runtime_directory(environment: Mapping[str, str] | None = None) -> Path:
@@ -51,10 +53,13 @@ def runtime_directory(environment: Mapping[str, str] | None = None) -> Path:
     return Path(tempfile.gettempdir(), f"flowspan-{_user_id()}")
 
 
-def write_server_file(target: str, token: str | None, pid: int, *, directory: Path | None = None) -> Path:
+def write_server_file(
+    target: str, token: str | None, pid: int, *, addresses: Sequence[str] = (), directory: Path | None = None
+) -> Path:
     """Announce a server; the file is there as a whole or not at all. Returns its path, for the server to remove at exit.
 
     Args:
+        addresses: all that it listens at, so that a client that is told one of them finds the token.
         directory: a runtime directory other than `runtime_directory()`.
 
     Raises:
@@ -74,13 +79,13 @@ def write_server_file(target: str, token: str | None, pid: int, *, directory: Pa
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(ServerInfo(target, pid, token)))
+        file.write(msgspec.json.encode(ServerInfo(target, pid, token, tuple(addresses))))
     draft.replace(path)
     return path
 
 
-def find_server(*, directory: Path | None = None) -> ServerInfo | None:
-    """The newest announced server of this user whose process is alive, or None."""
+def find_server(address: str | None = None, *, directory: Path | None = None) -> ServerInfo | None:
+    """The newest announced server of this user whose process is alive, or None. `address`: only one that listens there."""
     servers = (runtime_directory() if directory is None else directory) / "servers"
     try:
         if not _owned(servers.stat()) or not _owned(servers.parent.stat()):
@@ -91,7 +96,7 @@ def find_server(*, directory: Path | None = None) -> ServerInfo | None:
     found: list[tuple[int, ServerInfo]] = []
     for path in paths:
         server = _read(path)
-        if server is not None:
+        if server is not None and (address is None or _same_place(address) in map(_same_place, server[1].addresses)):
             found.append(server)
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -109,6 +114,10 @@ def _read(path: Path) -> tuple[int, ServerInfo] | None:
     except (OSError, ValueError):
         return None
     return (facts.st_mtime_ns, server) if _is_alive(server.pid) else None
+
+
+def _same_place(address: str) -> str:
+    return f"127.0.0.1:{address.removeprefix('localhost:')}" if address.startswith("localhost:") else address
 
 
 def _is_alive(pid: int) -> bool:

@@ -47,7 +47,8 @@ _STATUSES: Final = run_pb2.RunStatus.DESCRIPTOR.enum_types_by_name["Status"]
 
 
 def find_target(target: str | None, token: str | None) -> tuple[str, str | None]:
-    """Where to connect: what was given, else the environment, else the newest server of this user on this machine.
+    """Where to connect: what was given, else the environment, else the newest server of this user on this machine. The token
+    of a server of this user is found by any of its addresses.
 
     Raises:
         UnavailableError: there is none.
@@ -55,6 +56,8 @@ def find_target(target: str | None, token: str | None) -> tuple[str, str | None]
     token = token or os.environ.get(TOKEN_VARIABLE) or None
     target = target or os.environ.get(TARGET_VARIABLE)
     if target:
+        if token is None and (own := find_server(target)) is not None:
+            token = own.token
         return target, token
     server = find_server()
     if server is None:
