@@ -32,6 +32,12 @@ class IncompatibleServerError(FlowspanError):
     default_reason = Reason.RESOURCE_UNAVAILABLE
 
 
+class HandshakeError(FlowspanError):
+    """The server did not answer the handshake in time, or refused it. Another try may help."""
+
+    default_reason = Reason.TIMEOUT
+
+
 @dataclass(frozen=True, slots=True)
 class ServerDeclaration:
     """The answer to `initialize`.

@@ -7,8 +7,7 @@ nothing; what the server asks is served by `PeerRequests`.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -31,16 +30,16 @@ from flowspan.jsonrpc import (
     ViolationMeter,
     WireError,
     printable,
-    to_flowspan_error,
 )
 from gateway.methods.context import RequestLink, RequestOrigin
 from gateway.stdio_bridge.call_results import call_failure, decode_result, too_long
-from gateway.stdio_bridge.execute_lines import ExecuteLines
+from gateway.stdio_bridge.call_writer import CallWriter
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
     DEFAULT_CAPACITY,
     INITIALIZE_PARAMS,
     MAX_CAPACITY,
+    HandshakeError,
     OfferedComponent,
     ServerDeclaration,
     ServerKind,
@@ -51,21 +50,13 @@ from gateway.stdio_bridge.linking import link_request
 from gateway.stdio_bridge.liveness import Liveness
 from gateway.stdio_bridge.notices import CancelAnswer, CancelNotice, ProgressNotice
 from gateway.stdio_bridge.output_sizes import OutputSizes
+from gateway.stdio_bridge.own_requests import OwnRequests
 from gateway.stdio_bridge.process import ComponentProcess
 from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
-from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_LINES, FLUSH_LINES, StdioPlugin
-from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
+from gateway.stdio_bridge.settings import StdioPlugin
+from runtime_core.calls import CallFailure, CallNaming, CallResult, ComponentCall
 
 _log = structlog.get_logger("flowspan.bridge")
-
-_BACKLOG_POLL_S: Final = 0.002
-"""How often a pipe that was full is looked at while calls wait for it."""
-
-
-class HandshakeError(FlowspanError):
-    """The server did not answer the handshake in time, or refused it. Another try may help."""
-
-    default_reason = Reason.TIMEOUT
 
 
 class PeerOwner(Protocol):
@@ -113,20 +104,16 @@ class ComponentPeer:
             on_stdout_closed=lambda: self.give_up("it closed its stdout"),
         )
         self._requests = PeerRequests(self, self._session, handler)
-        self._handshake: dict[RequestId, asyncio.Future[bytes]] = {}
-        self._acks: dict[RequestId, Callable[[bytes | None], None]] = {}
+        self._own = OwnRequests(plugin.name, self._session, self._process.write)
         self._violations = ViolationMeter()
         self._noise = NoiseMeter()
-        self._backlog: deque[ComponentCall] = deque()
-        self._backlog_timer: asyncio.TimerHandle | None = None
-        self._undelivered: set[int] = set()
         self._early: list[CallResult] = []
-        self._namespaces: set[str] = set()
         self._unlinked_waits = 0
         self._liveness = Liveness(self._process, plugin.stall_s, plugin.ping_s, self._send_ping)
         self._loop: Final = asyncio.get_running_loop()
         self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
         self.calls: dict[int, ComponentCall] = {}
+        self._writer = CallWriter(plugin.name, self._process, self._session, naming, self.calls, self._end_early)
         self.parked: set[int] = set()
         self.alone: set[int] = set()
         self.kind: ServerKind | None = None
@@ -147,38 +134,23 @@ class ComponentPeer:
         self._process.spawn()
         plugin = self.plugin
         declaration = read_initialize(
-            await self._ask("initialize", INITIALIZE_PARAMS, plugin.initialize_timeout_s), plugin.dialect
+            await self._own.ask("initialize", INITIALIZE_PARAMS, plugin.initialize_timeout_s), plugin.dialect
         )
         self.max_line_bytes = plugin.line_limit(declaration.dialect)
         self._process.write(self._session.notify("initialized", b"{}"))
         components, duplicates = await self._list_components()
         self.kind = self._owner.same_kind(ServerKind(declaration, components, duplicates))
+        self._writer.open(self.kind, self.max_line_bytes)
         self.capacity = min(plugin.capacity or declaration.capacity or DEFAULT_CAPACITY, MAX_CAPACITY)
         return self.kind
 
     async def _list_components(self) -> tuple[dict[str, OfferedComponent] | None, frozenset[str]]:
         try:
-            return read_components(await self._ask("components/list", b"{}", self.plugin.list_timeout_s))
+            return read_components(await self._own.ask("components/list", b"{}", self.plugin.list_timeout_s))
         except HandshakeError as error:
             if error.details.get("peerReason") == Reason.METHOD_NOT_FOUND:
                 return None, frozenset()
             raise
-
-    async def _ask(self, method: str, params: bytes, timeout_s: float) -> bytes:
-        request_id, line = self._session.request(method, params)
-        answer: asyncio.Future[bytes] = self._loop.create_future()
-        self._handshake[request_id] = answer
-        try:
-            self._process.write(line)
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            raise HandshakeError(
-                f"plugin {self.plugin.name!r} did not answer {method} within {timeout_s:g} s", method=method
-            ) from None
-        finally:
-            del self._handshake[request_id]
-            self._session.forget((request_id,))
 
     # -- facts ---------------------------------------------------------------------------------------------------------------
 
@@ -233,82 +205,7 @@ class ComponentPeer:
     def execute(self, calls: Sequence[ComponentCall]) -> None:
         """Send these. What cannot be sent at all ends with a failure, soon but not before this returns."""
         self.calls.update([(call.number, call) for call in calls])
-        if self._backlog or self._process.write_buffer_bytes > BACKLOG_BYTES:
-            self._keep(calls)
-        else:
-            self._write_calls(calls)
-
-    def _write_calls(self, calls: Sequence[ComponentCall]) -> None:
-        template: CallTemplate | None = None
-        make_line: Callable[[ComponentCall], bytes] = _no_line
-        lines: list[bytes] = []
-        numbers: list[int] = []
-        max_line_bytes = self.max_line_bytes
-        flush_lines = FIRST_FLUSH_LINES
-        for position, call in enumerate(calls):
-            if call.template is not template:
-                template = call.template
-                make_line = self._prepare(template)
-            line = make_line(call)
-            if not line:
-                continue
-            if len(line) > max_line_bytes:
-                self._end_early(call, too_long("input", max_line_bytes, len(line)))
-                continue
-            lines.append(line)
-            numbers.append(call.number)
-            if len(lines) == flush_lines:
-                self._flush(lines, numbers)
-                lines, numbers = [], []
-                flush_lines = min(2 * flush_lines, FLUSH_LINES)
-                if self._process.write_buffer_bytes > BACKLOG_BYTES:
-                    self._keep(calls[position + 1 :])
-                    return
-        if lines:
-            self._flush(lines, numbers)
-
-    def _flush(self, lines: list[bytes], numbers: list[int]) -> None:
-        # Opened first: the answer may come as soon as the bytes are out.
-        self._session.register(numbers)
-        if not self._process.write(b"".join(lines) if len(lines) > 1 else lines[0]):
-            self._undelivered.update(numbers)
-
-    def _keep(self, calls: Sequence[ComponentCall]) -> None:
-        self._backlog.extend(calls)
-        if self._backlog and self._backlog_timer is None:
-            self._backlog_timer = self._loop.call_later(_BACKLOG_POLL_S, self._write_backlog)
-
-    def _write_backlog(self) -> None:
-        self._backlog_timer = None
-        if self._process.write_buffer_bytes > BACKLOG_BYTES or not self._process.stdin_is_open:
-            self._keep(())
-            return
-        calls = [call for call in self._backlog if call.number in self.calls]
-        self._backlog.clear()
-        self._write_calls(calls)
-
-    def _prepare(self, template: CallTemplate) -> Callable[[ComponentCall], bytes]:
-        """How lines of this template are made; b"" where the server cannot be asked for it (then the call is ended)."""
-        kind = self.kind
-        assert kind is not None
-        prepared = template.prepared
-        if type(prepared) is not ExecuteLines or prepared.kind is not kind:
-            name = kind.wire_name(template.component)
-            if isinstance(name, FlowspanError):
-                failure = CallFailure(name.row.flow, f"plugin {self.plugin.name!r}: {name.message}")
-                return lambda call: self._refuse_call(call, failure)
-            stepflow = kind.declaration.dialect == "stepflow"
-            prepared = template.prepared = ExecuteLines(
-                self._naming,
-                template,
-                kind=kind,
-                component=name,
-                flow_id=template.flow_id.removeprefix("sha256:") if stepflow else template.flow_id,
-                repeats_origin=stepflow,
-                sends_timeout=kind.declaration.timeouts,
-            )
-        self._namespaces.add(template.namespace)
-        return prepared.line
+        self._writer.write(calls)
 
     def _end_early(self, call: ComponentCall, failure: CallFailure) -> None:
         """A result of our own making; told soon, because the engine must not be called back from within its call."""
@@ -335,14 +232,11 @@ class ComponentPeer:
 
     def cancel(self, calls: Sequence[ComponentCall]) -> asyncio.Future[int]:
         """Tell the server; see `ComponentServer.cancel`. Done within `cancel_ack_s`."""
-        unwritten = {call.number for call in self._backlog}
-        for call in calls:
-            if call.number in unwritten:
-                self._end_early(call, CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled before the call began"))
+        unwritten: set[int] = set()
+        for call in self._writer.withdraw(calls):
+            self._end_early(call, CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled before the call began"))
+            unwritten.add(call.number)
         written = [call.number for call in calls if call.number in self.calls and call.number not in unwritten]
-        if unwritten:
-            dropped = {call.number for call in calls}
-            self._backlog = deque(call for call in self._backlog if call.number not in dropped)
         confirmed: asyncio.Future[int] = self._loop.create_future()
         declaration = self.declaration
         if not written or not self.is_up or declaration is None:
@@ -355,12 +249,7 @@ class ComponentPeer:
         return confirmed
 
     def _ask_cancel(self, numbers: list[int], confirmed: asyncio.Future[int]) -> None:
-        request_id, line = self._session.request("$/cancel", b'{"ids":%b}' % msgspec.json.encode(numbers))
-
         def settle(result: bytes | None) -> None:
-            self._acks.pop(request_id, None)
-            timer.cancel()
-            self._session.forget((request_id,))
             if confirmed.done():
                 return
             known: set[int | str] = set()
@@ -374,9 +263,7 @@ class ComponentPeer:
             unconfirmed = [number for number in numbers if number in self.calls and number not in known]
             confirmed.set_result(0 if self.ended.done() else len(unconfirmed))
 
-        timer = self._loop.call_later(self.plugin.cancel_ack_s, settle, None)
-        self._acks[request_id] = settle
-        self._process.write(line)
+        self._own.begin("$/cancel", b'{"ids":%b}' % msgspec.json.encode(numbers), settle, self.plugin.cancel_ack_s)
 
     def _notify_cancel(self, numbers: Sequence[int]) -> None:
         if numbers and self._process.is_running:
@@ -405,7 +292,7 @@ class ComponentPeer:
             # Ids of calls are integers, those of other requests strings.
             call = pop(request_id, None)  # type: ignore[arg-type]
             if call is None:
-                self._take_answer(request_id, result, error)
+                self._own.take_answer(request_id, result, error)
                 continue
             if result is not None:
                 try:
@@ -427,25 +314,6 @@ class ComponentPeer:
             for call, _ in results:
                 self.parked.discard(call.number)
                 self.alone.discard(call.number)
-
-    def _take_answer(self, request_id: RequestId, result: bytes | None, error: WireError | None) -> None:
-        """An answer to something else than a call."""
-        waiting = self._handshake.get(request_id)
-        if waiting is not None and not waiting.done():
-            if result is not None:
-                waiting.set_result(result)
-            else:
-                assert error is not None
-                cause = to_flowspan_error(error)
-                waiting.set_exception(
-                    HandshakeError(
-                        f"plugin {self.plugin.name!r} refused the handshake: {cause.message}",
-                        reason=Reason.RESOURCE_UNAVAILABLE,
-                        peerReason=cause.reason,
-                    )
-                )
-        elif (settle := self._acks.get(request_id)) is not None:
-            settle(result)
 
     def _take(self, event: SessionEvent) -> None:
         if isinstance(event, RequestReceived):
@@ -505,7 +373,7 @@ class ComponentPeer:
         return self._process.write(data)
 
     def link(self, origin: RequestOrigin) -> RequestLink:
-        return link_request(origin, self.calls, self._naming, self._namespaces)
+        return link_request(origin, self.calls, self._naming, self._writer.namespaces)
 
     @contextmanager
     def waiting(self, link: RequestLink) -> Iterator[None]:
@@ -540,14 +408,7 @@ class ComponentPeer:
             self.give_up(fault)
 
     def _send_ping(self) -> None:
-        request_id, line = self._session.request("ping", b"{}")
-
-        def settle(_result: bytes | None) -> None:
-            self._acks.pop(request_id, None)
-            self._liveness.on_pong()
-
-        self._acks[request_id] = settle
-        self._process.write(line)
+        self._own.begin("ping", b"{}", lambda _result: self._liveness.on_pong())
 
     def give_up(self, why: str) -> None:
         """End the process at once: it cannot be talked with. Harmless if repeated."""
@@ -569,10 +430,9 @@ class ComponentPeer:
 
     def take_unsent(self) -> tuple[list[ComponentCall], list[ComponentCall]]:
         """Calls that the process may have seen, and those it cannot have seen; none is held afterwards."""
-        unseen = self._undelivered.union([call.number for call in self._backlog])
+        unseen = self._writer.unseen()
         unsent = [call for number, call in self.calls.items() if number in unseen]
         sent = [call for number, call in self.calls.items() if number not in unseen]
-        self._backlog.clear()
         self.calls.clear()
         self.parked.clear()
         self.alone.clear()
@@ -581,20 +441,6 @@ class ComponentPeer:
     def _on_exit(self, report: ExitReport) -> None:
         self.ended.set_result(report)
         self._session.close()
-        if self._backlog_timer is not None:
-            self._backlog_timer.cancel()
-            self._backlog_timer = None
-        for answer in self._handshake.values():
-            if not answer.done():
-                answer.set_exception(HandshakeError(report.describe(), reason=Reason.PLUGIN_CRASHED))
-        for settle in list(self._acks.values()):
-            settle(None)
+        self._writer.close()
+        self._own.close(report.describe())
         self._owner.on_peer_ended(self, report)
-
-    def _refuse_call(self, call: ComponentCall, failure: CallFailure) -> bytes:
-        self._end_early(call, failure)
-        return b""
-
-
-def _no_line(_call: ComponentCall) -> bytes:
-    return b""

@@ -17,10 +17,10 @@ import structlog
 from flowspan.errors import FlowErrorCode, FlowspanError, LimitExceededError, Reason, RecursionLimitError
 from gateway.catalog import PluginHealth, PluginStatus
 from gateway.stdio_bridge.exit_report import ExitReport
-from gateway.stdio_bridge.handshake import IncompatibleServerError, OfferedComponent, ServerKind
+from gateway.stdio_bridge.handshake import HandshakeError, IncompatibleServerError, OfferedComponent, ServerKind
 from gateway.stdio_bridge.launch import StartError
 from gateway.stdio_bridge.output_sizes import OutputSizes
-from gateway.stdio_bridge.peer import ComponentPeer, HandshakeError
+from gateway.stdio_bridge.peer import ComponentPeer
 from gateway.stdio_bridge.requests import RequestHandler
 from gateway.stdio_bridge.restart_policy import Circuit, RestartPolicy
 from gateway.stdio_bridge.settings import MAX_RETIRING, NESTED_PROCESSES, StdioPlugin
