@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from flowspan.errors import UnavailableError
 from gateway.catalog import PluginHealth
 from gateway.cli.exits import UsageError
-from gateway.config import LoadedConfig
 
 if TYPE_CHECKING:
     from flowspan.client import AsyncClient  # `serve` shares this module and needs no client
     from gateway.app import Gateway
+    from gateway.config import LoadedConfig
 
 T = TypeVar("T")
 

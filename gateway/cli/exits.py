@@ -8,7 +8,6 @@ from typing import Any, Final
 import msgspec
 
 from flowspan.errors import FlowspanError, Reason
-from gateway.config.problems import ConfigError
 
 SUCCESS: Final = 0
 RUN_FAILED: Final = 1
@@ -20,8 +19,6 @@ UNAVAILABLE: Final = 69
 STORAGE: Final = 74
 """EX_IOERR: the store failed, or its directory cannot be used; nothing that was acknowledged is lost, nothing more is
 promised."""
-CONFIGURATION: Final = 78
-"""EX_CONFIG"""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 
@@ -61,8 +58,9 @@ class UsageError(FlowspanError):
 
 def exit_code_of(error: FlowspanError) -> int:
     """The code that the command ends with for this error."""
-    if isinstance(error, ConfigError):
-        return CONFIGURATION
+    # Of a ConfigError; commands that read no configuration need not load what reads it.
+    if isinstance(code := getattr(error, "exit_code", None), int):
+        return code
     if error.reason in _UNAVAILABLE_REASONS:
         return UNAVAILABLE
     if error.reason is Reason.STORAGE_FAILED:

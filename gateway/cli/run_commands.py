@@ -23,7 +23,6 @@ from gateway.cli.findings import say_findings
 from gateway.cli.inputs import RunInputs, read_inputs, read_object, read_whole, variables_from_environment
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
 from gateway.cli.progress import Display, choose_display, done_of
-from gateway.config import load_config
 
 ASK_EVERY_S: Final = 2.0
 """While no result comes, the gateway is asked so often what it waits for."""
@@ -53,6 +52,8 @@ class RunRequest:
 
 def run(request: RunRequest, *, config: Path | None, state: Path | None) -> int:
     """`flowspan run`: in a gateway of this process. Returns the exit code."""
+    from gateway.config import load_config
+
     flow = _flow_document(request.flow)
     if flow is None:
         raise UsageError(f"{request.flow}: an embedded gateway has stored no flows yet; name the flow's file")

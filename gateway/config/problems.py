@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Final
 
 from flowspan.errors import FlowspanError, Reason
 
@@ -26,6 +27,8 @@ class ConfigError(FlowspanError):
     """The configuration cannot be used; the command ends with exit code 78. `details`: `file` and `problems`."""
 
     default_reason = Reason.INVALID_ARGUMENT
+    exit_code: Final = 78
+    """EX_CONFIG"""
 
     def __init__(self, file: str, problems: Sequence[Problem]) -> None:
         super().__init__(

@@ -118,3 +118,8 @@ def test_what_a_run_waits_for_is_said_now_and_then(capsys: pytest.CaptureFixture
     now = 104.5
     lines.wait(["plugin x restarts in 1 s"])
     assert capsys.readouterr().err == "flowspan: waiting: plugin x restarts in 3 s, plugin y starts\n"
+
+
+def test_commands_that_ask_a_gateway_load_none_of_what_makes_one() -> None:
+    program = "import sys, gateway.cli.query_commands; print([m for m in ('pydantic', 'structlog', 'rich') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
