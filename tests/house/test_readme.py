@@ -35,8 +35,16 @@ def test_the_first_flow_of_the_readme_runs(tmp_path: Path) -> None:
     assert values == {0: {"text": "a rose is a rose", "words": 5}, 1: {"text": "veni vidi vici", "words": 3}}
 
 
-def test_every_file_that_the_readme_names_is_there() -> None:
-    named = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    paths = [path for cell in named for path in re.findall(r"`([^`]+)`", cell)]
-    assert len(paths) >= 7
-    assert [path for path in paths if not (ROOT / path).exists()] == []
+def test_every_page_that_the_front_pages_lead_to_is_there() -> None:
+    for page in ("README.md", "ARCHITECTURE.md"):
+        links = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text(encoding="utf-8"))
+        assert len(links) >= 2
+        assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
+
+
+def test_every_package_has_its_place_in_the_table() -> None:
+    """Of modules at the top of `gateway` and of `runtime_core`'s packages, the ones with something to find in them."""
+    table = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for package in ("gateway", "runtime_core"):
+        found = sorted(path.stem for path in (ROOT / package).iterdir() if (path / "__init__.py").exists())
+        assert [name for name in found if f"`{package}.{name}`" not in table and f"`.{name}`" not in table] == []
