@@ -332,6 +332,12 @@ class ComponentServer(Protocol):
         ...
 
     @property
+    def keeps_timeouts(self) -> bool:
+        """Whether it ends executions itself when their time is over, counted from when their code began, and tells
+        `on_started` about those that run for long. Asked when calls are sent. False: the engine counts from the send."""
+        ...
+
+    @property
     def broken(self) -> CallFailure | None:
         """Set while the server cannot be used at all (it does not start, or speaks another version)."""
         ...
@@ -396,6 +402,10 @@ class EngineSink(Protocol):
         ...
 
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
+
+    def on_started(self, calls: Sequence[ComponentCall]) -> None:
+        """The code of these runs, at a server that keeps time-outs. Short executions end without it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

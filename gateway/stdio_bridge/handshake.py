@@ -21,7 +21,7 @@ DEFAULT_CAPACITY: Final = 256
 
 INITIALIZE_PARAMS: Final = (
     b'{"runtimeProtocolVersion":1,"runtime_protocol_version":1,"protocolVersions":[1],'
-    b'"capabilities":{"cancel":true,"watch":true}}'
+    b'"capabilities":{"cancel":true,"watch":true,"drain":true}}'
 )
 """Both spellings: servers of the older generation know only snake_case."""
 
@@ -47,6 +47,7 @@ class ServerDeclaration:
         capacity: executions at once, if declared.
         reentrant: whether it takes calls while its own executions wait for sub-runs.
         timeouts: whether it keeps the time-outs of executions itself (it is sent `timeoutMs`).
+        started: whether it tells which executions have begun.
         cancel_ack: whether it confirms `$/cancel`.
         ping, shutdown: whether it answers these requests.
     """
@@ -55,9 +56,16 @@ class ServerDeclaration:
     capacity: int | None = None
     reentrant: bool = True
     timeouts: bool = False
+    started: bool = False
     cancel_ack: bool = False
     ping: bool = False
     shutdown: bool = False
+
+    @property
+    def is_trusted_with_timeouts(self) -> bool:
+        """Whether executions may wait in it without a deadline of the gateway's: only if a hang of theirs is bounded by its
+        notices, and one of its own found by pings."""
+        return self.timeouts and self.started and self.ping
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,7 @@ def read_initialize(result: bytes, forced_dialect: Dialect | None) -> ServerDecl
         None if capacity is None else min(capacity, MAX_CAPACITY),
         reentrant=capabilities.get("reentrant", answer.get("reentrant")) is not False,
         timeouts=capabilities.get("timeouts") is True,
+        started=capabilities.get("started") is True,
         cancel_ack=capabilities.get("cancelAck") is True,
         ping=capabilities.get("ping") is True,
         shutdown=capabilities.get("shutdown") is True,

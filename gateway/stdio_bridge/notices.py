@@ -14,6 +14,18 @@ class ProgressNotice(msgspec.Struct):
     message: str | None = None
 
 
+class StartedNotice(msgspec.Struct):
+    """`$/started`: the code of these runs since about a second. Ids of requests."""
+
+    ids: list[int | str] = []
+
+
+class DrainNotice(msgspec.Struct):
+    """`$/drain`: the process wants to be replaced. `ids`: requests that it has not begun and never will."""
+
+    ids: list[int | str] = []
+
+
 class CancelNotice(msgspec.Struct):
     """`$/cancelRequest`."""
 

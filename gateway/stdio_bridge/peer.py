@@ -48,7 +48,7 @@ from gateway.stdio_bridge.handshake import (
 )
 from gateway.stdio_bridge.linking import link_request
 from gateway.stdio_bridge.liveness import Liveness
-from gateway.stdio_bridge.notices import CancelAnswer, CancelNotice, ProgressNotice
+from gateway.stdio_bridge.notices import CancelAnswer, CancelNotice, DrainNotice, ProgressNotice, StartedNotice
 from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.own_requests import OwnRequests
 from gateway.stdio_bridge.process import ComponentProcess
@@ -59,11 +59,22 @@ from runtime_core.calls import CallFailure, CallNaming, CallResult, ComponentCal
 _log = structlog.get_logger("flowspan.bridge")
 
 
+MIN_LIFE_S: Final = 1.0
+"""A server that wants to be replaced sooner after its handshake hangs in all it does: it is a crash."""
+SHUTDOWN_ANSWER_S: Final = 1.0
+"""For the answer to `shutdown`; a server that is well needs a millisecond, and one that is not has other rungs before it."""
+
+
 class PeerOwner(Protocol):
     """Who is told what a process does."""
 
     def on_peer_results(self, peer: ComponentPeer, results: list[CallResult]) -> None: ...
     def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
+    def on_peer_started(self, calls: list[ComponentCall]) -> None: ...
+    def on_peer_drain(self, peer: ComponentPeer, given_back: list[ComponentCall]) -> None:
+        """It wants to be replaced; `given_back` were never begun, and it does not hold them any more."""
+        ...
+
     def on_peer_ended(self, peer: ComponentPeer, report: ExitReport) -> None: ...
     def check_nesting(self, peer: ComponentPeer, call: ComponentCall | None) -> None: ...
     def on_peer_slots(self, peer: ComponentPeer) -> None: ...
@@ -109,6 +120,8 @@ class ComponentPeer:
         self._noise = NoiseMeter()
         self._early: list[CallResult] = []
         self._unlinked_waits = 0
+        self._up_since = 0.0
+        self._was_killed = False
         self._liveness = Liveness(self._process, plugin.stall_s, plugin.ping_s, self._send_ping)
         self._loop: Final = asyncio.get_running_loop()
         self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
@@ -141,6 +154,7 @@ class ComponentPeer:
         components, duplicates = await self._list_components()
         self.kind = self._owner.same_kind(ServerKind(declaration, components, duplicates))
         self._writer.open(self.kind, self.max_line_bytes)
+        self._up_since = self._loop.time()
         self.capacity = min(plugin.capacity or declaration.capacity or DEFAULT_CAPACITY, MAX_CAPACITY)
         return self.kind
 
@@ -350,6 +364,12 @@ class ComponentPeer:
         try:
             if event.method == "$/cancelRequest":
                 self._requests.cancel(msgspec.json.decode(event.params, type=CancelNotice).id)
+            elif event.method == "$/started":
+                started = self._held(msgspec.json.decode(event.params, type=StartedNotice).ids)
+                if started:
+                    self._owner.on_peer_started(started)
+            elif event.method == "$/drain":
+                self._take_drain(self._held(msgspec.json.decode(event.params, type=DrainNotice).ids))
             elif event.method == "$/progress":
                 progress = msgspec.json.decode(event.params, type=ProgressNotice)
                 number = progress.id
@@ -360,6 +380,19 @@ class ComponentPeer:
                     self._owner.on_peer_progress(call, progress.fraction, printable(progress.message or "", 1024))
         except msgspec.MsgspecError as error:
             self._count_violation(f"{printable(event.method)}: {error}")
+
+    def _held(self, ids: Sequence[int | str]) -> list[ComponentCall]:
+        """The calls of these requests, each once, as far as the process holds them."""
+        return [call for number in dict.fromkeys(ids) if (call := self.calls.get(number)) is not None]  # type: ignore[arg-type]
+
+    def _take_drain(self, given_back: list[ComponentCall]) -> None:
+        if self._loop.time() - self._up_since < MIN_LIFE_S:
+            # Replacing costs no back-off; ending it does.
+            self.give_up(f"it asked to be replaced less than {MIN_LIFE_S:g} s after its start")
+            return
+        numbers = [call.number for call in given_back if self._drop(call.number)]
+        self._session.forget(numbers)
+        self._owner.on_peer_drain(self, given_back)
 
     def _on_stderr(self, lines: list[str], suppressed: int) -> None:
         for line in lines:
@@ -419,14 +452,32 @@ class ComponentPeer:
 
     def kill(self) -> None:
         """End the process at once, without a reproach."""
+        self._was_killed = True
         self._process.kill()
 
     async def stop(self) -> None:
-        """End the process in order (`ComponentProcess.stop`), and whatever was being served for it."""
+        """End the process in order, and whatever was being served for it.
+
+        A server that declared `shutdown` is asked first, while both pipes are open: it may still write what it has and ask
+        for what it needs. Then `ComponentProcess.stop`.
+        """
         try:
+            if self.is_up and not self._was_killed and self.declaration is not None and self.declaration.shutdown:
+                await self._ask_shutdown()
             await self._process.stop(self.plugin.stop_grace_s)
         finally:
             await self._requests.close()
+
+    async def _ask_shutdown(self) -> None:
+        """Until it has answered or ended, for `SHUTDOWN_ANSWER_S` at most."""
+        answered = asyncio.Event()
+        wait_s = min(SHUTDOWN_ANSWER_S, self.plugin.stop_grace_s)
+        try:
+            self._own.begin("shutdown", b"{}", lambda _result: answered.set(), wait_s)
+            await answered.wait()
+        except asyncio.CancelledError:
+            self._process.kill()
+            raise
 
     def take_unsent(self) -> tuple[list[ComponentCall], list[ComponentCall]]:
         """Calls that the process may have seen, and those it cannot have seen; none is held afterwards."""

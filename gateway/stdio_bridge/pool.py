@@ -269,6 +269,12 @@ class PluginServer:
         return True
 
     @property
+    def keeps_timeouts(self) -> bool:
+        # All processes have to: nobody knows yet which one takes the calls.
+        declared = [peer.declaration for instance in self._instances if (peer := instance.up) is not None]
+        return bool(declared) and all(one is not None and one.is_trusted_with_timeouts for one in declared)
+
+    @property
     def broken(self) -> CallFailure | None:
         return self._broken
 
@@ -429,6 +435,19 @@ class PluginServer:
 
     def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self._sink().on_progress(call, fraction, message)
+
+    def on_peer_started(self, calls: list[ComponentCall]) -> None:
+        self._sink().on_started(calls)
+
+    def on_peer_drain(self, peer: ComponentPeer, given_back: list[ComponentCall]) -> None:
+        if self._is_stopping:
+            if not any(other.calls for other in self._peers()):
+                self._idle.set()
+            return
+        self._replace(peer)
+        if given_back:
+            failure = CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.name!r} gave the call back")
+            self._sink().on_crash(self, (), given_back, failure)
 
     def on_peer_slots(self, peer: ComponentPeer) -> None:
         self._sink().on_slots(self)

@@ -50,7 +50,8 @@ class StdioPlugin:
         replace_grace_s: for the other calls of a process in which one timed out.
         ping_s: between pings, where the server answers them; three without an answer end it.
         cancel_ack_s: how long a cancel waits for the server's word.
-        stop_grace_s: per rung of the ladder that ends it (stdin closed, SIGTERM, SIGKILL).
+        stop_grace_s: per rung of the ladder that ends it (`shutdown` if declared, at most 1 s; stdin closed, SIGTERM,
+            SIGKILL).
     """
 
     launch: LaunchSpec

@@ -64,6 +64,7 @@ class BuiltinServer:
 
     name: Final = "builtin"
     journaled: Final = False
+    keeps_timeouts: Final = False
     broken: Final = None
     waiting_for: Final = None
 

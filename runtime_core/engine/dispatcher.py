@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from typing import Final
 
 from flowspan.errors import FlowErrorCode
@@ -27,6 +28,9 @@ from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, 
 
 SWEEP_S: Final = 0.25
 """How often deadlines of executions are looked at: time-outs are late by at most this."""
+BACKSTOP_SLACK_S: Final = 5.0
+"""How much later than a server that keeps time-outs itself the engine gives an execution up: its threads may be busy, its
+answer on its way."""
 
 
 class Dispatcher:
@@ -277,6 +281,13 @@ class Dispatcher:
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self.on_progress_report(call, fraction, message)
 
+    def on_started(self, calls: Sequence[ComponentCall]) -> None:
+        """The servers of these keep their time-outs; should one hang, their executions still end. Only the first word counts."""
+        backstop_s = self._clock.monotonic_s() + BACKSTOP_SLACK_S
+        for call in calls:
+            if call.number in self.calls and call.deadline_s == inf:
+                call.deadline_s = backstop_s + call.template.timeout_s
+
     # --- what the store tells
 
     def on_committed(self, appends: Sequence[Append]) -> None:
@@ -415,7 +426,7 @@ class Dispatcher:
                 self._send(lane, lane.take_all_suspects())
             suspects = lane.take_suspects()
             if suspects:
-                self._register(suspects)
+                self._register(lane, suspects)
                 lane.server.start_alone(suspects)
         if not len(lane.queue) or lane.holds_back:
             return
@@ -471,7 +482,7 @@ class Dispatcher:
         """These claims are durable: the calls go out."""
         broken = lane.server.broken
         if broken is not None:
-            self._register(calls)
+            self._register(lane, calls)
             self._failed += [(call, broken) for call in calls]
             self.turn_soon()
             return
@@ -481,15 +492,15 @@ class Dispatcher:
                 self._requeue(call)
             calls = calls[:room]
         if calls:
-            self._register(calls)
+            self._register(lane, calls)
             lane.server.start(calls)
 
-    def _register(self, calls: Iterable[ComponentCall]) -> None:
+    def _register(self, lane: Lane, calls: Iterable[ComponentCall]) -> None:
         open_calls = self.calls
-        now_s = self._clock.monotonic_s()
+        since_s = inf if lane.server.keeps_timeouts else self._clock.monotonic_s()
         for call in calls:
             open_calls[call.number] = call
-            call.deadline_s = now_s + call.template.timeout_s
+            call.deadline_s = since_s + call.template.timeout_s
 
     def _fail_now(self) -> None:
         failed, self._failed = self._failed, []

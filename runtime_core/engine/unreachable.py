@@ -15,6 +15,7 @@ class Unreachable:
     """Stands for the server of a path that leads nowhere, and for items that call nothing."""
 
     journaled: Final = False
+    keeps_timeouts: Final = False
     waiting_for: Final = None
 
     def __init__(self, name: str, broken: CallFailure | None) -> None:

@@ -140,3 +140,49 @@ def test_an_execution_that_runs_for_long_is_reported_as_begun(spawn: Spawn) -> N
     request_id = gateway.execute("/sleep", None)
     gateway.output("/which_began", None)
     assert gateway.next_notification("$/started")["params"] == {"ids": [request_id]}
+
+
+HANG = """
+began = []
+@server.component
+def hang(input):
+    began.append(input)
+    time.sleep(3600)
+@server.component(inline=True)
+def which_began(input): return list(began)
+"""
+
+
+def test_threads_that_are_held_after_time_outs_make_it_ask_for_a_new_process_and_give_the_rest_back(
+    spawn: Spawn, loop: str
+) -> None:
+    gateway = spawn(HANG, loop=loop, capacity=2)
+    gateway.call("initialize", {"runtimeProtocolVersion": 1, "capabilities": {"drain": True}})
+    held = [gateway.execute("/hang", n, timeoutMs=30) for n in range(2)]
+    queued = [gateway.execute("/hang", n) for n in range(2, 5)]
+    for request_id in held:
+        assert gateway.answer_to(request_id)["error"]["code"] == -32006
+    assert gateway.output("/which_began", None) == [0, 1]
+    assert sorted(gateway.next_notification("$/drain")["params"]["ids"]) == queued
+    late = [gateway.execute("/hang", n) for n in range(5, 7)]
+    given_back = [request_id for _ in late for request_id in gateway.next_notification("$/drain")["params"]["ids"]]
+    assert given_back == late
+    assert gateway.call("ping") == {}
+
+
+def test_half_of_the_threads_may_be_held(spawn: Spawn) -> None:
+    gateway = spawn(HANG, capacity=2)
+    gateway.call("initialize", {"runtimeProtocolVersion": 1, "capabilities": {"drain": True}})
+    assert gateway.answer_to(gateway.execute("/hang", 1, timeoutMs=30))["error"]["code"] == -32006
+    running = gateway.execute("/hang", 2)
+    # Reported after a second, as is whoever overruns.
+    assert gateway.next_notification("$/started")["params"]["ids"] == [running]
+    assert not [message for message in gateway.inbox if message.get("method") == "$/drain"]
+
+
+def test_a_gateway_that_does_not_replace_processes_is_not_asked_to(spawn: Spawn) -> None:
+    gateway = spawn(HANG, capacity=1).initialize()
+    assert gateway.answer_to(gateway.execute("/hang", 1, timeoutMs=30))["error"]["code"] == -32006
+    gateway.execute("/hang", 2)
+    with pytest.raises(AssertionError, match="nothing fits"):
+        gateway.take(lambda message: message.get("method") == "$/drain", wait_s=1.5)

@@ -45,6 +45,7 @@ class PlayedServer:
         self.broken: CallFailure | None = None
         self.waiting_for: str | None = None
         self.is_up = True
+        self.keeps_timeouts = False
         self.sink: EngineSink | None = None
         self.open: dict[int, ComponentCall] = {}
         self.parked: set[int] = set()

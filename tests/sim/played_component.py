@@ -20,6 +20,7 @@ class SimServer:
     """One process with slots. Checks that the engine keeps to them."""
 
     journaled = True
+    keeps_timeouts = False
 
     def __init__(self, world: World, gateway: Gateway, name: str, capacity: int) -> None:
         self.world = world

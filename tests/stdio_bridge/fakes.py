@@ -24,6 +24,7 @@ class NotingSink:
         self.batches: list[int] = []
         self.crashes: list[tuple[list[int], list[int], CallFailure]] = []
         self.progress: list[tuple[int, float, str]] = []
+        self.started: list[int] = []
         self.slot_changes = 0
         self.on_result: Callable[[list[CallResult]], None] | None = None
         self._changed = asyncio.Event()
@@ -49,6 +50,10 @@ class NotingSink:
 
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self.progress.append((call.number, fraction, message))
+        self._changed.set()
+
+    def on_started(self, calls: Sequence[ComponentCall]) -> None:
+        self.started += [call.number for call in calls]
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool], within_s: float = WAIT_S) -> None:

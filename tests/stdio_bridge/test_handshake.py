@@ -22,7 +22,7 @@ def test_both_spellings_of_the_version_are_sent() -> None:
         "runtimeProtocolVersion": 1,
         "runtime_protocol_version": 1,
         "protocolVersions": [1],
-        "capabilities": {"cancel": True, "watch": True},
+        "capabilities": {"cancel": True, "watch": True, "drain": True},
     }
 
 
@@ -38,8 +38,8 @@ def test_both_spellings_of_the_version_are_sent() -> None:
         (b'{"serverProtocolVersion":1,"capabilities":{"capacity":true}}', ServerDeclaration("flowspan")),
         (b'{"serverProtocolVersion":1,"capabilities":[]}', ServerDeclaration("flowspan")),
         (
-            b'{"serverProtocolVersion":1,"capabilities":{"cancelAck":true,"timeouts":true,"ping":true,"shutdown":true}}',
-            ServerDeclaration("flowspan", None, True, True, True, True, True),
+            b'{"serverProtocolVersion":1,"capabilities":{"cancelAck":true,"timeouts":true,"started":true,"ping":true,"shutdown":true}}',
+            ServerDeclaration("flowspan", None, True, True, True, True, True, True),
         ),
     ],
 )

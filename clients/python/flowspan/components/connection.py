@@ -76,6 +76,7 @@ class Connection:
         self._write = write
         self._on_shutdown = on_shutdown
         self._session = Session(limits=CLIENT_LIMITS, trusted_payloads=True)
+        self._capacity = capacity
         self._methods = ServerMethods(registry, capacity)
         self._pool = SyncPool(loop, capacity, self._run_sync, self._flush_finished)
         self.outgoing = Outgoing(self._session, loop, self._send)
@@ -88,6 +89,8 @@ class Connection:
         self._answer_lock = threading.Lock()
         self._deadlines = Deadlines()
         self._sweep: asyncio.TimerHandle | None = None
+        self._draining = False
+        self._late: list[RequestId] = []
         self._ending = False
         self._closed = False
 
@@ -116,6 +119,9 @@ class Connection:
                         bug = FlowspanError("a bug in the component server; its log says more", reason=Reason.INTERNAL)
                         self._out.append(self._session.fail(event.id, bug))
         finally:
+            if self._late:
+                late, self._late = self._late, []
+                self._give_back(late)
             if self._to_threads:
                 self._submit_to_threads()
             self._flush()
@@ -162,6 +168,9 @@ class Connection:
 
     def _execute(self, event: RequestReceived) -> None:
         request_id = event.id
+        if self._draining:
+            self._late.append(request_id)
+            return
         try:
             params = decode_execute(event.params)
         except msgspec.DecodeError as error:
@@ -379,16 +388,37 @@ class Connection:
     def _on_sweep(self) -> None:
         self._sweep = None
         now_s = self.monotonic()
-        expired, begun = self._deadlines.sweep(list(self._executions.values()), now_s)
-        for execution in expired:
+        swept = self._deadlines.sweep(list(self._executions.values()), now_s)
+        for execution in swept.expired:
             self._refuse(execution, _TIMED_OUT)
             self._stop(execution, Stop.TIMED_OUT)
-        begun_ids = [execution.request_id for execution in begun if not execution.answered]
+        begun_ids = [execution.request_id for execution in swept.begun if not execution.answered]
         if begun_ids:
             self.outgoing.notify("$/started", {"ids": begun_ids})
+        if 2 * swept.overrunning > self._capacity and self._methods.gateway_drains and not self._draining:
+            self._ask_to_be_replaced(swept.overrunning)
         due_s = self._deadlines.next_sweep_s
         if due_s != float("inf"):
             self._sweep = self._loop.call_later(max(0.001, due_s - now_s), self._on_sweep)
+
+    def _ask_to_be_replaced(self, overrunning: int) -> None:
+        """Threads cannot be ended. Before the last one is held by a component that hangs, another process takes over."""
+        self._methods.log.error(
+            "%d of %d threads are held by components that run on after their time-out; asking for a new process",
+            overrunning,
+            self._capacity,
+        )
+        self._draining = True
+        held = [*self._to_threads, *self._pool.withdraw_all()]
+        self._to_threads = []
+        for execution in held:
+            execution.answered = True
+            self._executions.pop(execution.request_id, None)
+        self._give_back([execution.request_id for execution in held])
+
+    def _give_back(self, request_ids: list[RequestId]) -> None:
+        """These have not begun and never will; they are the gateway's again."""
+        self.outgoing.notify("$/drain", {"ids": request_ids})
 
     # ---------------------------------------------------------------- for contexts
 

@@ -64,6 +64,7 @@ class Execution:
 
     Attributes:
         began_s: monotonic time when component code began; None while it is held. Time-outs count from here.
+        timed_out_s: monotonic time at which its time was found to be over; its component may run on.
         stop: set once, when the gateway cancels or the time is over.
         answered: whether the gateway has its answer; whatever the component still does is dropped.
         waits: open waits on runs; while there is one, no time-out runs.
@@ -81,6 +82,7 @@ class Execution:
         "request_id",
         "stop",
         "task",
+        "timed_out_s",
         "timeout_s",
         "told_begun",
         "waits",
@@ -95,6 +97,7 @@ class Execution:
         self.params = params
         self.timeout_s = timeout_ms / 1000 if timeout_ms is not None else inf
         self.began_s: float | None = None
+        self.timed_out_s: float | None = None
         self.stop: Stop | None = None
         self.answered = False
         self.told_begun = False

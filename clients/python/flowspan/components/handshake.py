@@ -20,6 +20,7 @@ class _InitializeParams(msgspec.Struct):
     runtime_protocol_version: int | None = None
     protocolVersions: list[int] | None = None
     protocol_versions: list[int] | None = None
+    capabilities: dict[str, Any] | None = None
 
 
 class _InfoParams(msgspec.Struct):
@@ -27,10 +28,16 @@ class _InfoParams(msgspec.Struct):
 
 
 class ServerMethods:
-    """Answers by method name. `initialized`: whether the handshake was accepted."""
+    """Answers by method name.
+
+    Attributes:
+        initialized: whether the handshake was accepted.
+        gateway_drains: whether the gateway replaces a process that says `$/drain`.
+    """
 
     def __init__(self, registry: Registry, capacity: int) -> None:
         self.initialized = False
+        self.gateway_drains = False
         self.log = logging.getLogger("flowspan.components")
         self._registry = registry
         self._capacity = capacity
@@ -84,6 +91,7 @@ class ServerMethods:
                 serverVersions=[PROTOCOL_VERSION],
             )
         self.initialized = True
+        self.gateway_drains = (asked.capabilities or {}).get("drain") is True
         result: dict[str, Any] = {
             "serverProtocolVersion": PROTOCOL_VERSION,
             "server_protocol_version": PROTOCOL_VERSION,

@@ -87,6 +87,13 @@ class SyncPool:
                 self._queue = deque(execution for execution in self._queue if id(execution) not in wanted)
         return held
 
+    def withdraw_all(self) -> list[Execution]:
+        """Take back all that no thread has begun. On the loop's thread."""
+        with self._lock:
+            held = list(self._queue)
+            self._queue.clear()
+        return held
+
     @contextmanager
     def parked(self) -> Iterator[None]:
         """On a pool thread, around a wait: another thread may take its place."""
