@@ -50,6 +50,10 @@ _USAGE_REASONS: Final = frozenset(
 )
 
 
+MATTERS_OF_TASTE: Final = frozenset({1001, 1002})
+"""Findings about flows: no name, no description. Good in a flow that is kept, a nuisance while one is being tried."""
+
+
 class UsageError(FlowspanError):
     """The command line does not make sense. The message names the option and the remedy."""
 
@@ -91,7 +95,7 @@ def _diagnostics(error: FlowspanError) -> list[str]:
     found = error.details.get("diagnostics")
     lines = []
     for entry in found if isinstance(found, list) else []:
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and entry.get("code") not in MATTERS_OF_TASTE:
             place = f"{entry['line']}:{entry.get('column', 1)}: " if entry.get("line") else ""
             lines.append(f"  {place}{entry.get('path') or '/'}: {entry.get('message', '')} ({entry.get('kind', '')})")
     return lines

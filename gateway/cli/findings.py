@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 
 from flowspan.errors import FlowspanError
-from gateway.cli.exits import say
+from gateway.cli.exits import MATTERS_OF_TASTE, say
 from runtime_core.flow.diagnostics import MAX_SHOWN, worst_first
 from runtime_core.flow.source import check_document, read_document
-
-_MATTERS_OF_TASTE: Final = frozenset({1001, 1002})
-"""No name, no description: good in a flow that is kept, a nuisance at every run of one that is being tried."""
 
 
 def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
@@ -28,7 +23,7 @@ def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
         return
     if parsed.flow is None:
         return
-    findings = [finding for finding in worst_first(parsed.diagnostics) if finding.code not in _MATTERS_OF_TASTE]
+    findings = [finding for finding in worst_first(parsed.diagnostics) if finding.code not in MATTERS_OF_TASTE]
     for finding in findings[:MAX_SHOWN]:
         if as_json:
             say(msgspec.json.encode({"diagnostic": finding.to_json()}).decode())

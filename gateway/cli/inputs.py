@@ -27,6 +27,7 @@ SMALL_FILE_ITEMS: Final = 4_000
 MAX_LINE_BYTES: Final = 16 << 20
 """What is read to find a line's end; far above what an item may have."""
 _CHECKED_LINES: Final = 1_000
+_NO_INPUT: Final = "nothing to run on: give --input FILE, --input-json TEXT or --inputs FILE.jsonl, or pipe the input in"
 _VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -66,9 +67,11 @@ def read_inputs(
     elif input_file is not None:
         data, name = read_whole(input_file), input_file
     elif sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("nothing to run on: give --input FILE, --input-json TEXT or --inputs FILE.jsonl, or pipe the input in")
+        raise UsageError(_NO_INPUT)
     else:
         data, name = read_whole(STDIN), "stdin"
+        if not data.strip():
+            raise UsageError(_NO_INPUT)
     payload = _one_value(data, name)
     return RunInputs([RawJson(payload)], True, hashlib.sha256(payload).hexdigest())
 

@@ -80,7 +80,7 @@ def watch(
             with ResultWriter(output, is_single=False) as writer:
                 return await _follow(client, follow, writer, title=run_id, quiet=quiet, as_json=as_json)
 
-    return _interruptible(main, lambda: f"flowspan watch {run_id}")
+    return _interruptible(main, lambda: f"to go on: flowspan watch {run_id}")
 
 
 def _carry_out(
@@ -123,9 +123,9 @@ def _carry_out(
 
         def remedy() -> str | None:
             if is_embedded:
-                return "the same command again" if is_resumable else None
+                return "to go on: the same command again" if is_resumable else "with --state DIR the same command would resume"
             run_id = started[0].run_id if started else None
-            return f"flowspan watch {run_id}" if run_id is not None else None
+            return f"to go on: flowspan watch {run_id}" if run_id is not None else None
 
         return _interruptible(main, remedy)
 
@@ -141,8 +141,9 @@ async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, ti
             if batches == known and watch.run_id is not None:
                 # What is wrong with the connection is for the watch to say.
                 with suppress(FlowspanError):
-                    progress = (await client.get(watch.run_id)).progress
-                    display.wait(() if progress is None else progress.waiting_for)
+                    status = await client.get(watch.run_id)
+                    display.show(status.items)
+                    display.wait(() if status.progress is None else status.progress.waiting_for)
             known = batches
 
     async with watch:
@@ -176,7 +177,7 @@ def _summary(status: RunStatus, *, as_json: bool) -> str:
     took = ""
     if status.completed_at_us is not None:
         seconds = (status.completed_at_us - status.description.created_at_us) / 1e6
-        rate = f", {done_of(items) / seconds:,.0f} items/s" if seconds > 0 and items.total > 1 else ""
+        rate = f", {done_of(items) / seconds:,.0f} items/s" if seconds >= 0.1 and items.total > 1 else ""
         took = f" in {seconds:.2f} s{rate}"
     parts = [f"{items.success} succeeded"]
     parts += [f"{count} {word}" for count, word in ((items.failed, "failed"), (items.cancelled, "cancelled")) if count]
@@ -189,7 +190,7 @@ def _interruptible(main: Callable[[], Coroutine[Any, Any, int]], remedy: Callabl
         return run_loop(main())
     except KeyboardInterrupt:
         how = remedy()
-        say("flowspan: interrupted" + (f"; to go on: {how}" if how else ""))
+        say("flowspan: interrupted" + (f"; {how}" if how else ""))
         return INTERRUPTED
     except OutputClosedError:
         return RUN_FAILED

@@ -71,6 +71,7 @@ def test_with_json_the_summary_is_the_run_status(shell: Shell) -> None:
     [
         (["none.yaml", "--input-json", "1"], "", "none.yaml"),
         (["noop.json", "--input-json", "{"], "", "--input-json: not JSON"),
+        (["noop.json"], "\n", "nothing to run on: give --input FILE"),
         (["noop.json", "--inputs", "-"], "1\n\n{bad\n", "stdin:3:"),
         (["noop.json", "--input-json", "1", "--inputs", "x"], "", "exclude each other"),
         (["noop.json", "--input-json", "1", "--overrides", "[1]"], "", "--overrides"),
@@ -158,6 +159,17 @@ def test_a_run_that_was_interrupted_goes_on_with_the_same_state(shell: Shell) ->
     assert sorted(line["itemIndex"] for line in again.lines) == list(range(12))
     assert first in again.lines
     assert shell.run(*command).lines == again.lines
+
+
+def test_a_run_without_state_that_was_interrupted_says_how_one_is_kept(shell: Shell) -> None:
+    shell.write("sleep.json", SLEEP)
+    shell.write("in.jsonl", "".join(f"{n}\n" for n in range(40)))
+    process = shell.start("run", "sleep.json", "--inputs", "in.jsonl", "--max-concurrency", "1")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, said) == (130, b"flowspan: interrupted; with --state DIR the same command would resume\n")
 
 
 def test_nothing_stays_behind(shell: Shell) -> None:

@@ -111,11 +111,12 @@ def test_get_and_watch_say_which_plugin_a_run_waits_for(shell: Shell) -> None:
         watching = shell.start("watch", run["runId"])
         assert watching.stderr is not None
         try:
-            line = watching.stderr.readline().decode()
+            counts, line = (watching.stderr.readline().decode() for _ in range(2))
         finally:
             watching.kill()
             watching.communicate()
         assert line.startswith("flowspan: waiting: ") and "plugin p " in line, line
+        assert counts.startswith("flowspan: 0/1 items")
         facts = shell.run("get", run["runId"])
         assert any(fact.startswith("waiting for  ") and "plugin p" in fact for fact in facts.out.splitlines()), facts.out
         assert "ended with exit code 1" in shell.run("components").err
