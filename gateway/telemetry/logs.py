@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-import structlog
+
+from gateway.telemetry.lean_structlog import structlog
 
 MAX_BUFFERED_BYTES: Final = 4 << 20
 """Lines that stderr has not taken: enough for a burst of some 20,000, small beside the gateway's memory budget."""

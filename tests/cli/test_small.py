@@ -123,3 +123,12 @@ def test_what_a_run_waits_for_is_said_now_and_then(capsys: pytest.CaptureFixture
 def test_commands_that_ask_a_gateway_load_none_of_what_makes_one() -> None:
     program = "import sys, gateway.cli.query_commands; print([m for m in ('pydantic', 'structlog', 'rich') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
+
+
+def test_serve_loads_no_renderers_for_terminals_and_can_load_them_later() -> None:
+    program = (
+        "import sys, gateway.cli.serve_commands, gateway.assembly\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('rich', 'pygments')])\n"
+        "import rich.progress"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"[]\n"
