@@ -79,13 +79,15 @@ class ComponentCall:
         number: unique in this process, never reused; span id, task token and request id are made of it.
         input: JSON bytes, unparsed.
         attempt: from 1; only rises, over retries and crashes.
-        deadline_s: monotonic time at which the attempt times out; set at dispatch, moved by waits.
+        sent_s: monotonic time of the dispatch.
+        deadline_s: monotonic time at which the attempt times out; set at dispatch, moved by waits. Infinite until its server
+            says that it began, where the server keeps time-outs itself.
         owner: the engine's handle; opaque to component servers.
         submits: how often the attempt has submitted the same sub-run; unset until it submits one.
         waited_s: how long the attempt has waited for sub-runs, all in all; unset until a wait is over.
     """
 
-    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "submits", "template", "waited_s")
+    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "sent_s", "submits", "template", "waited_s")
 
     submits: Counter[bytes]
     waited_s: float
@@ -98,6 +100,7 @@ class ComponentCall:
         self.input = input
         self.owner = owner
         self.deadline_s = 0.0
+        self.sent_s = 0.0
 
     @property
     def idempotency_token(self) -> str:

@@ -8,7 +8,6 @@ exports. Import this module only where traces are switched on: the SDK is an ext
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import sys
 import threading
@@ -88,7 +87,7 @@ class SpanRecorder:
             template = call.template
             if not template.sampled or not self._call_budget.take(now_s):
                 continue
-            took_s = now_s - (call.deadline_s - template.timeout_s - getattr(call, "waited_s", 0.0))
+            took_s = now_s - call.sent_s
             attributes: dict[str, str | int | float] = {
                 "flowspan.run_id": template.run_id,
                 "flowspan.item_index": call.item_index,
@@ -109,7 +108,7 @@ class SpanRecorder:
                 _context(template.trace_id, template.parent_span_id),
                 attributes,
                 status,
-                now_ns - (int(took_s * 1e9) if math.isfinite(took_s) and took_s > 0 else 0),
+                now_ns - int(took_s * 1e9),
                 now_ns,
             )
 

@@ -497,9 +497,11 @@ class Dispatcher:
 
     def _register(self, lane: Lane, calls: Iterable[ComponentCall]) -> None:
         open_calls = self.calls
-        since_s = inf if lane.server.keeps_timeouts else self._clock.monotonic_s()
+        now_s = self._clock.monotonic_s()
+        since_s = inf if lane.server.keeps_timeouts else now_s
         for call in calls:
             open_calls[call.number] = call
+            call.sent_s = now_s
             call.deadline_s = since_s + call.template.timeout_s
 
     def _fail_now(self) -> None:

@@ -76,6 +76,8 @@ async def test_every_option_reaches_the_core(runs, runtime: FakeRuntime) -> None
         "stage_id": None,
         "staged_total": 0,
         "staged_sha256": b"",
+        "source_run_id": None,
+        "source_items": (),
     }
 
 
