@@ -11,8 +11,9 @@ DEFAULT_MAX_CONCURRENCY: Final = 10
 SEGMENT_BYTES: Final = 64 << 10
 """About the size of a log row: large enough that a row's overhead vanishes, small enough to skip within."""
 
-BATCH_BYTES: Final = 1 << 20
-"""A watcher's message: several rows, well below every client's default receive limit of 4 MiB."""
+BATCH_BYTES: Final = 256 << 10
+"""A watcher's message: several rows, well below every client's default receive limit of 4 MiB, and small enough that fifty
+watchers that stall with one each in flight take no more than some tens of MiB."""
 
 INLINE_RESULT_BYTES: Final = 3_500_000
 """A larger result goes into a blob: the event must fit one message of a client with default limits."""

@@ -379,7 +379,9 @@ class ComponentPeer:
                 if call is not None and 0.0 <= progress.fraction <= 1.0:
                     self._owner.on_peer_progress(call, progress.fraction, printable(progress.message or "", 1024))
         except msgspec.MsgspecError as error:
-            self._count_violation(f"{printable(event.method)}: {error}")
+            # `$/started` only makes a time-out exact: a server that means something else by it is not to be ended for that.
+            if event.method != "$/started":
+                self._count_violation(f"{printable(event.method)}: {error}")
 
     def _held(self, ids: Sequence[int | str]) -> list[ComponentCall]:
         """The calls of these requests, each once, as far as the process holds them."""

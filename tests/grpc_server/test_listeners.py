@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from flowspan.errors import InvalidArgumentError, PreconditionError, Reason
 from flowspan.v1 import run_service_pb2, run_service_pb2_grpc
@@ -37,6 +40,12 @@ async def test_one_server_listens_on_several_addresses(runtime: FakeRuntime, cat
     assert not Path(socket_path).exists()
 
 
+async def nothing_to_read() -> AsyncIterator[Any]:
+    """Requests of a caller that waits for the answer to its metadata."""
+    await asyncio.Event().wait()
+    yield None
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -57,15 +66,14 @@ async def test_a_call_without_the_token_is_refused_unread(runtime: FakeRuntime, 
         runs = run_service_pb2_grpc.RunServiceStub(channel)
         for call in (
             runs.SubmitRun(submit_request(b"1"), metadata=metadata),
-            runs.SubmitRunStream(iter([run_service_pb2.SubmitRunStreamRequest()]), metadata=metadata),
+            runs.SubmitRunStream(nothing_to_read(), metadata=metadata),
             read_all(runs.WatchRun(run_service_pb2.WatchRunRequest(), metadata=metadata)),
         ):
             code, error = await refusal(call)
             assert (code, error.reason) == (grpc.StatusCode.UNAUTHENTICATED, Reason.UNAUTHENTICATED)
             assert TOKEN not in error.message
         reflect = reflection_pb2_grpc.ServerReflectionStub(channel)
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        code, _ = await refusal(read_all(reflect.ServerReflectionInfo(iter([request]), metadata=metadata)))
+        code, _ = await refusal(read_all(reflect.ServerReflectionInfo(nothing_to_read(), metadata=metadata)))
         assert code is grpc.StatusCode.UNAUTHENTICATED
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
