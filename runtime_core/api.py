@@ -12,14 +12,6 @@ from runtime_core.ports import BlobWriter, InputChunk, RunFilter, StoredBlob
 
 
 @dataclass(frozen=True, slots=True)
-class InputValue:
-    """One item's input: JSON bytes (validated at the edge), or the id of a blob that holds them."""
-
-    json: bytes = b""
-    blob_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SubmitRun:
     """A run to be accepted. Fields as in `flowspan.v1.RunOptions`.
 

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode, Reason
-from flowspan.view.events import AttemptCause, AttemptEnded, Outcome, RunStatusCode
+from flowspan.view.events import AttemptCause, AttemptEnded, Outcome
 from flowspan.view.status import ItemCounts, RunDescription
 from runtime_core.calls import CallFailure, CallTemplate, ComponentCall
 from runtime_core.engine.inputs import InputWindow
@@ -454,8 +454,3 @@ class OpenRun:
         what they rest on was durable before those steps ran."""
         queued, self._queued = self._queued, []
         return queued
-
-
-def is_finished(tally: Tally) -> bool:
-    """Whether a committed tally is terminal."""
-    return tally.status >= RunStatusCode.SUCCESS

@@ -9,31 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
 
 from flowspan.errors import NotFoundError, Reason, UnavailableError
 from runtime_core.api import WatchBatch
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
-
-
-class Followed(Protocol):
-    """A log that is being watched: of a run that is open, or of one that has ended."""
-
-    @property
-    def run_id(self) -> str: ...
-
-    @property
-    def run_key(self) -> int: ...
-
-    @property
-    def committed_seq(self) -> int: ...
-
-    @property
-    def is_over(self) -> bool:
-        """The terminal event is at `committed_seq`."""
-        ...
 
 
 class EndedLog:
