@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from gateway.cli.options import (
+    BlobType,
+    Ca,
+    ConfigPath,
+    Deadline,
+    EnvVariables,
+    FlowArgument,
+    FlowOrId,
+    InputFile,
+    InputJson,
+    InputsFile,
+    Json,
+    Label,
+    Listen,
+    LogFormat,
+    LogFormatOption,
+    LogLevel,
+    LogLevelOption,
+    MaxConcurrency,
+    MetadataOption,
+    NoAuth,
+    Order,
+    OrderOption,
+    Output,
+    Overrides,
+    Quiet,
+    RequestId,
+    RunArgument,
+    State,
+    Target,
+    Tls,
+    Token,
+    Variables,
+    end,
+    result_order,
+    server_options,
+)
+
 if TYPE_CHECKING:
-    from gateway.cli.connection import ServerOptions
     from gateway.cli.run_commands import RunRequest
 
 app = typer.Typer(
@@ -27,83 +63,6 @@ blob_app = typer.Typer(help="Store and fetch blobs.", no_args_is_help=True)
 config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
-
-
-class Order(StrEnum):
-    """Words of the command line for the order of results."""
-
-    BY_COMPLETION = "by-completion"
-    BY_INDEX = "by-index"
-
-
-class BlobType(StrEnum):
-    DATA = "data"
-    FLOW = "flow"
-    BINARY = "binary"
-
-
-class LogLevel(StrEnum):
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    AUTO = "auto"
-    JSON = "json"
-    TEXT = "text"
-
-
-# Options that several commands share.
-Json = Annotated[bool, typer.Option("--json", help="Answers, progress and errors as JSON.")]
-ConfigPath = Annotated[
-    Path | None, typer.Option("--config", help="flowspan.yml; default: beside the flow and upwards, then the user's.")
-]
-FlowArgument = Annotated[str, typer.Argument(metavar="FLOW", help="A flow's file (JSON or YAML).")]
-FlowOrId = Annotated[str, typer.Argument(metavar="FLOW", help="A flow's file (JSON or YAML), or the id of a stored flow.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
-InputFile = Annotated[
-    str | None, typer.Option("--input", help="One input: a file with JSON (or YAML), - for stdin.", metavar="FILE")
-]
-InputJson = Annotated[str | None, typer.Option("--input-json", help="One input: JSON.", metavar="TEXT")]
-InputsFile = Annotated[
-    str | None, typer.Option("--inputs", help="Many inputs: one JSON value per line, - for stdin.", metavar="FILE.jsonl")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write results to this file instead of stdout.", metavar="FILE")
-]
-OrderOption = Annotated[Order, typer.Option("--order", help="The order of results.")]
-MaxConcurrency = Annotated[int | None, typer.Option("--max-concurrency", min=1, help="Items that run at once; default 10.")]
-Variables = Annotated[str | None, typer.Option("--variables", help="A JSON object, or a file with one.", metavar="JSON|FILE")]
-Overrides = Annotated[str | None, typer.Option("--overrides", help="A JSON object, or a file with one.", metavar="JSON|FILE")]
-EnvVariables = Annotated[
-    bool, typer.Option("--env-variables", help="Take variables from the environment where the flow names one (env_var).")
-]
-Label = Annotated[str | None, typer.Option("--label", help="Comes back as flowLabel.")]
-MetadataOption = Annotated[
-    list[str] | None, typer.Option("--metadata", help="NAME=VALUE; may be repeated.", metavar="NAME=VALUE")
-]
-Deadline = Annotated[
-    float | None, typer.Option("--deadline", min=0.001, help="Seconds until the run is cancelled.", metavar="SECONDS")
-]
-RequestId = Annotated[str | None, typer.Option("--request-id", help="The same id and the same request: the same run.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
-Target = Annotated[
-    str | None, typer.Option("--target", help="HOST:PORT or unix:/path; default: FLOWSPAN_TARGET, else the one that runs here.")
-]
-Token = Annotated[
-    str | None, typer.Option("--token", help="Default: FLOWSPAN_TOKEN, else that of your own server at the target.")
-]
-Tls = Annotated[bool, typer.Option("--tls", help="Speak TLS.")]
-Ca = Annotated[Path | None, typer.Option("--ca", help="Trusted certificates (PEM); implies --tls.", metavar="FILE")]
-Listen = Annotated[
-    list[str] | None, typer.Option("--listen", help="HOST:PORT (port 0: any free one) or unix:/path; may be repeated.")
-]
-NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no token; loopback only.")]
-State = Annotated[Path | None, typer.Option("--state", help="Keep runs in this directory.", metavar="DIR")]
-LogLevelOption = Annotated[LogLevel | None, typer.Option("--log-level", help="The least that is logged.")]
-LogFormatOption = Annotated[LogFormat | None, typer.Option("--log-format", help="auto: text on a terminal, else JSON.")]
 
 
 @app.command()
@@ -138,7 +97,7 @@ def run(
         flow, input_file, input_json, inputs, output, order, max_concurrency, variables, overrides, env_variables, label,
         metadata, deadline, None, quiet, as_json,
     )  # fmt: skip
-    _end(run_commands.run(request, config=config, state=state))
+    end(run_commands.run(request, config=config, state=state))
 
 
 @app.command()
@@ -172,7 +131,7 @@ def submit(
         flow, input_file, input_json, inputs, output, order, max_concurrency, variables, overrides, env_variables, label,
         metadata, deadline, request_id, quiet, as_json,
     )  # fmt: skip
-    _end(run_commands.submit(request, _server(target, token, tls, ca), detach=detach))
+    end(run_commands.submit(request, server_options(target, token, tls, ca), detach=detach))
 
 
 @app.command()
@@ -191,12 +150,12 @@ def watch(
     """Follow a run: each result once, as it becomes durable."""
     from gateway.cli import run_commands
 
-    _end(
+    end(
         run_commands.watch(
             run_id,
-            _server(target, token, tls, ca),
+            server_options(target, token, tls, ca),
             after_seq=after_seq,
-            order=_result_order(order),
+            order=result_order(order),
             output=output,
             quiet=quiet,
             as_json=as_json,
@@ -218,8 +177,8 @@ def get(
     """Show the status of a run."""
     from gateway.cli import query_commands
 
-    server = _server(target, token, tls, ca)
-    _end(query_commands.get(run_id, server, results=results, order=_result_order(order), as_json=as_json))
+    server = server_options(target, token, tls, ca)
+    end(query_commands.get(run_id, server, results=results, order=result_order(order), as_json=as_json))
 
 
 @app.command("list")
@@ -240,9 +199,9 @@ def list_runs(
     """List runs, newest first."""
     from gateway.cli import query_commands
 
-    server = _server(target, token, tls, ca)
+    server = server_options(target, token, tls, ca)
     filters: dict[str, Any] = {"statuses": status or (), "flow_id": flow_id, "label": label, "metadata": metadata or ()}
-    _end(query_commands.list_runs(server, **filters, limit=limit, as_json=as_json))
+    end(query_commands.list_runs(server, **filters, limit=limit, as_json=as_json))
 
 
 @app.command()
@@ -258,7 +217,7 @@ def cancel(
     """Cancel a run and its sub-runs; no item starts afterwards."""
     from gateway.cli import query_commands
 
-    _end(query_commands.cancel(run_id, _server(target, token, tls, ca), reason=reason, as_json=as_json))
+    end(query_commands.cancel(run_id, server_options(target, token, tls, ca), reason=reason, as_json=as_json))
 
 
 @app.command()
@@ -279,8 +238,8 @@ def retry(
     """Run the failed items of a finished run again, as a new run."""
     from gateway.cli import query_commands
 
-    server = _server(target, token, tls, ca)
-    _end(query_commands.retry(run_id, server, items=item or (), max_concurrency=max_concurrency, as_json=as_json))
+    server = server_options(target, token, tls, ca)
+    end(query_commands.retry(run_id, server, items=item or (), max_concurrency=max_concurrency, as_json=as_json))
 
 
 @app.command()
@@ -302,8 +261,8 @@ def components(
 
         setup_telemetry(level="warning")
         loaded = load_config(config)
-        _end(query_commands.components(lambda: embedded_client(loaded, None), as_json=as_json))
-    _end(query_commands.components(_server(target, token, tls, ca).connect, as_json=as_json))
+        end(query_commands.components(lambda: embedded_client(loaded, None), as_json=as_json))
+    end(query_commands.components(server_options(target, token, tls, ca).connect, as_json=as_json))
 
 
 @blob_app.command("put")
@@ -319,7 +278,7 @@ def put_blob(
     """Store a blob and print its id."""
     from gateway.cli import query_commands
 
-    _end(query_commands.put_blob(file, _server(target, token, tls, ca), blob_type=blob_type.value, as_json=as_json))
+    end(query_commands.put_blob(file, server_options(target, token, tls, ca), blob_type=blob_type.value, as_json=as_json))
 
 
 @blob_app.command("get")
@@ -334,7 +293,7 @@ def get_blob(
     """Write a blob's bytes, as they were first stored."""
     from gateway.cli import query_commands
 
-    _end(query_commands.get_blob(blob_id, _server(target, token, tls, ca), output=output))
+    end(query_commands.get_blob(blob_id, server_options(target, token, tls, ca), output=output))
 
 
 @app.command()
@@ -349,7 +308,7 @@ def serve(
     """Serve until SIGTERM; prints one line of JSON with its addresses when it is ready."""
     from gateway.cli import serve_commands
 
-    _end(serve_commands.serve(_serve_options(config, listen, no_auth, state, log_level, log_format)))
+    end(serve_commands.serve(_serve_options(config, listen, no_auth, state, log_level, log_format)))
 
 
 @app.command()
@@ -364,7 +323,7 @@ def dev(
     """Serve, and start anew when the configuration or a plugin's files change. Runs are kept beside the configuration."""
     from gateway.cli import serve_commands
 
-    _end(serve_commands.dev(_serve_options(config, listen, no_auth, state, log_level, log_format)))
+    end(serve_commands.dev(_serve_options(config, listen, no_auth, state, log_level, log_format)))
 
 
 @config_app.command("check")
@@ -375,7 +334,7 @@ def check_config(
     """Check a configuration; exit code 78 if it is wrong."""
     from gateway.cli import config_commands
 
-    _end(config_commands.check(file, as_json=as_json))
+    end(config_commands.check(file, as_json=as_json))
 
 
 @config_app.command("schema")
@@ -383,7 +342,7 @@ def print_schema() -> NoReturn:
     """Print the JSON Schema of flowspan.yml."""
     from gateway.cli import config_commands
 
-    _end(config_commands.schema())
+    end(config_commands.schema())
 
 
 @app.command()
@@ -391,7 +350,7 @@ def version(as_json: Json = False) -> NoReturn:
     """Print the versions of Flowspan and of what it stands on."""
     from gateway.cli import config_commands
 
-    _end(config_commands.version(as_json=as_json))
+    end(config_commands.version(as_json=as_json))
 
 
 def run_command() -> int:
@@ -407,16 +366,6 @@ def run_command() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def _end(code: int) -> NoReturn:
-    raise typer.Exit(code)
-
-
-def _server(target: str | None, token: str | None, tls: bool, ca: Path | None) -> ServerOptions:
-    from gateway.cli.connection import ServerOptions
-
-    return ServerOptions(target, token, tls or ca is not None, ca)
 
 
 def _request(
@@ -440,7 +389,7 @@ def _request(
     from gateway.cli.run_commands import RunRequest
 
     return RunRequest(
-        flow, input_file, input_json, inputs, output, _result_order(order), max_concurrency, variables, overrides, env_variables,
+        flow, input_file, input_json, inputs, output, result_order(order), max_concurrency, variables, overrides, env_variables,
         label, tuple(metadata or ()), deadline, request_id, quiet, as_json,
     )  # fmt: skip
 
@@ -456,9 +405,3 @@ def _serve_options(
     from gateway.cli.serve_commands import ServeOptions
 
     return ServeOptions(config, tuple(listen or ()), no_auth, state, level and level.value, form and form.value)
-
-
-def _result_order(order: Order) -> Any:
-    from flowspan.view.status import ResultOrder
-
-    return ResultOrder.BY_INDEX if order is Order.BY_INDEX else ResultOrder.BY_COMPLETION

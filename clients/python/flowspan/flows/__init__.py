@@ -1,0 +1,1 @@
+"""The flow language on the author's side: paths, and building flows in Python."""
