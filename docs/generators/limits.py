@@ -55,7 +55,7 @@ def flows() -> str:
         *constants_of("runtime_core.flow.source", ["MAX_FLOW_BYTES"]),
         *constants_of("runtime_core.flow.yaml_loader", ["MAX_NODES", "MAX_EXPANDED_BYTES"]),
         *constants_of("runtime_core.flow.parse", ["MAX_STEPS", "MAX_RETRIES"]),
-        *constants_of("runtime_core.flow.durations", ["MAX_DURATION_S"]),
+        *constants_of("flowspan.flows.durations", ["MAX_DURATION_S"]),
         *constants_of("runtime_core.flow.json_patch", ["MAX_OPERATIONS", "MAX_PATCHED_NODES"]),
         *constants_of("runtime_core.model.json_value", ["MAX_JSON_DEPTH", "MAX_NUMBER_DIGITS"]),
         *constants_of("runtime_core.flow.document", ["DEFAULT_MAX_RETRIES"]),

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from flowspan.flows.paths import WHOLE, Path, PathSyntaxError, format_path, parse_path
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.expressions import (
     ArrayOf,
@@ -25,7 +26,7 @@ from runtime_core.flow.expressions import (
     WholeInput,
     expression_failure,
 )
-from runtime_core.flow.paths import NOT_FOUND, WHOLE, Path, PathSyntaxError, format_path, parse_path, walk
+from runtime_core.flow.paths import NOT_FOUND, walk
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
 

@@ -17,8 +17,9 @@ from typing import Final, Protocol
 import msgspec
 
 from flowspan.errors import FlowErrorCode
+from flowspan.flows.paths import Path, format_path
 from runtime_core.flow.paths import NOT_FOUND as _NOT_FOUND
-from runtime_core.flow.paths import Path, format_path, walk
+from runtime_core.flow.paths import walk
 from runtime_core.model.json_value import JsonValue
 
 # What is known of a step of an item. Plain numbers in a bytearray: there is one per step and item.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from flowspan.flows.durations import parse_duration_s
 from runtime_core.flow.diagnostics import Diagnostic, DiagnosticLog, Level
 from runtime_core.flow.document import (
     DEFAULT_MAX_RETRIES,
@@ -20,7 +21,6 @@ from runtime_core.flow.document import (
     RetrySettings,
     Step,
 )
-from runtime_core.flow.durations import parse_duration_s
 from runtime_core.flow.expression_syntax import ExpressionCompiler
 from runtime_core.flow.graph import reachable_steps
 from runtime_core.model.json_scan import escape_pointer_token

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime_core.flow.paths import NOT_FOUND, PathSyntaxError, format_path, parse_path, walk
+from flowspan.flows.paths import PathSyntaxError, format_path, parse_path
+from runtime_core.flow.paths import NOT_FOUND, walk
 from runtime_core.model.json_value import JsonValue
 
 NAMES = st.text(max_size=8) | st.sampled_from(

@@ -6,8 +6,6 @@ import math
 import re
 from typing import Final
 
-from runtime_core.model.json_value import JsonValue
-
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
 _TEXT: Final = re.compile(rf"(?:{_NUMBER}h)?(?:{_NUMBER}m(?!s))?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?\Z")
 _UNIT_S: Final = (3600.0, 60.0, 1.0, 0.001)
@@ -15,7 +13,7 @@ MAX_DURATION_S: Final = 365 * 86_400.0
 """A year: beyond it a figure is a mistake (milliseconds taken for seconds), and timers overflow far later."""
 
 
-def parse_duration_s(value: JsonValue) -> float | None:
+def parse_duration_s(value: object) -> float | None:
     """Seconds in (0, one year], or None if `value` is no such length of time."""
     seconds = 0.0
     if type(value) is int or type(value) is float:
