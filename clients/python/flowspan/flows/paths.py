@@ -14,15 +14,19 @@ Path = tuple[str | int, ...]
 
 WHOLE: Final[Path] = ()
 
+_NAME: Final = r"(?:[A-Za-z0-9_-]|[^\x00-\x7f])+"
+_INDEX: Final = r"0|[1-9][0-9]{0,19}"
+_DOUBLE: Final = r"""(?:[^"\\]|\\["'\\])*"""
+_SINGLE: Final = r"""(?:[^'\\]|\\["'\\])*"""
+FIELD_PATTERN: Final = rf"""\.{_NAME}|\["{_DOUBLE}"\]|\['{_SINGLE}'\]"""
+"""One step into an object, as a regular expression that every engine reads; for JSON Schemas."""
+INDEX_PATTERN: Final = rf"\[(?:{_INDEX})\]"
+"""One step into an array."""
 
 _SEGMENT: Final = re.compile(
-    r"""\.(?P<name>(?:[A-Za-z0-9_-]|[^\x00-\x7f])+)
-      | \[(?P<index>0|[1-9][0-9]{0,19})\]
-      | \["(?P<double>(?:[^"\\]|\\["'\\])*)"\]
-      | \['(?P<single>(?:[^'\\]|\\["'\\])*)'\]""",
-    re.VERBOSE,
+    rf"""\.(?P<name>{_NAME})|\[(?P<index>{_INDEX})\]|\["(?P<double>{_DOUBLE})"\]|\['(?P<single>{_SINGLE})'\]"""
 )
-_PLAIN_NAME: Final = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f])+\Z")
+_PLAIN_NAME: Final = re.compile(rf"{_NAME}\Z")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _SHOWN_CHARS: Final = 200
 
