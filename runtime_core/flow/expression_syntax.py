@@ -32,7 +32,7 @@ from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
 
 RESERVED_KEYS: Final = ("$literal", "$if", "$coalesce", "$step", "$input", "$variable")
 """In order of precedence."""
-_COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
+COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
     "$literal": (),
     "$if": ("then", "else"),
     "$coalesce": (),
@@ -40,7 +40,7 @@ _COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
     "$input": (),
     "$variable": ("default",),
 }
-_OLD_KEY: Final = "$from"
+OLD_KEY: Final = "$from"
 _NULL: Final = Constant(b"null")
 
 
@@ -90,7 +90,7 @@ class ExpressionCompiler:
         return Constant(encode_json(value))
 
     def _compile_object(self, value: JsonObject, pointer: str) -> Expression:
-        if _OLD_KEY in value:
+        if OLD_KEY in value:
             self._log.report(3004, _old_form_message(value), pointer)
             return _NULL
         for reserved in RESERVED_KEYS:
@@ -198,7 +198,7 @@ class ExpressionCompiler:
     def _warn_of_ignored_keys(self, value: JsonObject, reserved: str, pointer: str) -> None:
         if len(value) == 1:
             return
-        known = _COMPANIONS[reserved]
+        known = COMPANIONS[reserved]
         for key in value:
             if key != reserved and key not in known:
                 hint = self._log.nearest(key, known)
@@ -209,7 +209,7 @@ class ExpressionCompiler:
 
 def _old_form_message(value: JsonObject) -> str:
     """The same reference in today's syntax, as far as it can be read."""
-    source, path = value[_OLD_KEY], value.get("path")
+    source, path = value[OLD_KEY], value.get("path")
     new: JsonObject
     if type(source) is dict and type(source.get("step")) is str:
         new = {"$step": source["step"]} | ({} if path is None else {"path": path})

@@ -31,7 +31,7 @@ MAX_STEPS: Final = 10_000
 MAX_RETRIES: Final = 1_000
 """Retries a flow may ask for; a larger figure is a mistake."""
 
-_FLOW_FIELDS: Final = (
+FLOW_FIELDS: Final = (
     "name",
     "description",
     "version",
@@ -48,7 +48,7 @@ _FLOW_FIELDS: Final = (
     "examples",
     "metadata",
 )
-_STEP_FIELDS: Final = (
+STEP_FIELDS: Final = (
     "id",
     "component",
     "input",
@@ -61,9 +61,9 @@ _STEP_FIELDS: Final = (
     "retry",
     "metadata",
 )
-_ON_ERROR_FIELDS: Final = ("action", "defaultValue", "maxRetries")
-_RETRY_FIELDS: Final = ("maxRetries", "backoff")
-_ALWAYS_ALLOWED: Final = frozenset(("schema", "$schema"))
+ON_ERROR_FIELDS: Final = ("action", "defaultValue", "maxRetries")
+RETRY_FIELDS: Final = ("maxRetries", "backoff")
+ALWAYS_ALLOWED: Final = frozenset(("schema", "$schema"))
 
 _Choice = TypeVar("_Choice", OnErrorAction, BackoffKind)
 _Member = TypeVar("_Member", str, int, bool, list[JsonValue], JsonObject)
@@ -96,7 +96,7 @@ class _FlowReader:
 
     def read(self) -> Flow:
         value, log = self._value, self._log
-        self._report_unknown(value, _FLOW_FIELDS, "")
+        self._report_unknown(value, FLOW_FIELDS, "")
         name = self._text(value, "name", "")
         description = self._text(value, "description", "")
         if name is None:
@@ -157,7 +157,7 @@ class _FlowReader:
         return tuple(steps)
 
     def _step(self, value: JsonObject, pointer: str) -> Step:
-        self._report_unknown(value, _STEP_FIELDS, pointer)
+        self._report_unknown(value, STEP_FIELDS, pointer)
         step_id = self._text(value, "id", pointer)
         if not step_id:
             self._log.report(3001, "a step needs an id that is not empty", pointer if step_id is None else f"{pointer}/id")
@@ -190,7 +190,7 @@ class _FlowReader:
         if value is None:
             return OnError()
         pointer = f"{pointer}/{name}"
-        self._report_unknown(value, _ON_ERROR_FIELDS, pointer)
+        self._report_unknown(value, ON_ERROR_FIELDS, pointer)
         action = self._one_of(value, "action", OnErrorAction, OnErrorAction.FAIL, pointer)
         retries = self._count(value, "maxRetries", pointer)
         return OnError(
@@ -205,7 +205,7 @@ class _FlowReader:
         if value is None:
             return RetrySettings()
         pointer = f"{pointer}/retry"
-        self._report_unknown(value, _RETRY_FIELDS, pointer)
+        self._report_unknown(value, RETRY_FIELDS, pointer)
         backoff = self._one_of(value, "backoff", BackoffKind, BackoffKind.EXPONENTIAL, pointer)
         return RetrySettings(self._count(value, "maxRetries", pointer), backoff)
 
@@ -236,7 +236,7 @@ class _FlowReader:
 
     def _report_unknown(self, value: JsonObject, known: tuple[str, ...], pointer: str) -> None:
         for key in value:
-            if key not in known and key not in _ALWAYS_ALLOWED and not key.startswith("x-"):
+            if key not in known and key not in ALWAYS_ALLOWED and not key.startswith("x-"):
                 message = f"unknown field {key!r}{self._log.nearest(key, known)}"
                 self._log.report(1005, message, f"{pointer}/{escape_pointer_token(key)}")
 
