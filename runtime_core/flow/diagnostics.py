@@ -23,19 +23,28 @@ _KINDS: Final[dict[int, tuple[str, Level]]] = {
     1000: ("unreachableStep", Level.WARNING),
     1001: ("missingFlowName", Level.WARNING),
     1002: ("missingFlowDescription", Level.WARNING),
+    1003: ("unvalidatedFieldAccess", Level.WARNING),
     1004: ("missingVariableSchema", Level.WARNING),
     1005: ("unknownField", Level.WARNING),
     1006: ("ignoredKey", Level.WARNING),
+    1100: ("untypedComponentOutput", Level.WARNING),
+    1500: ("mockComponent", Level.WARNING),
+    2000: ("invalidFieldAccess", Level.ERROR),
     2001: ("emptyComponentName", Level.ERROR),
     2002: ("schemaViolation", Level.ERROR),
+    2003: ("invalidSubflowLiteral", Level.ERROR),
     2004: ("undefinedVariable", Level.ERROR),
+    2100: ("typeMismatch", Level.ERROR),
+    2101: ("unknownPropertyInPath", Level.ERROR),
+    2200: ("invalidRouteReference", Level.ERROR),
+    2500: ("invalidComponent", Level.ERROR),
     3000: ("duplicateStepId", Level.FATAL),
     3001: ("emptyStepId", Level.FATAL),
     3002: ("selfReference", Level.FATAL),
     3003: ("undefinedStepReference", Level.FATAL),
     3004: ("invalidReferenceExpression", Level.FATAL),
 }
-"""The part of the language's table that this compiler can find; docs/flow-language lists all codes."""
+"""The language's table of codes: the parser finds some, the static check (`runtime_core.flow.types`) others."""
 
 MAX_SHOWN: Final = 20
 """Diagnostics in one error: a hostile document must not be answered with a longer one."""
