@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import ItemResult
-from flowspan.view.wire import flow_result_to_wire, item_result_to_wire
+from flowspan.view.wire import item_result_to_wire
 from gateway.cli.exits import UsageError
 
 

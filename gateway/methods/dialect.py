@@ -16,8 +16,9 @@ import msgspec
 from flowspan.errors import ERROR_TABLE, FlowErrorCode, Reason
 from flowspan.jsonrpc import Dialect
 from flowspan.view.events import Outcome, RunStatusCode
+from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import FlowError, ItemCounts, ItemResult, RunStatus, rfc3339
-from flowspan.view.wire import flow_result_to_wire, run_status_to_wire
+from flowspan.view.wire import run_status_to_wire
 
 _text = msgspec.json.encode
 _BARE_HEX: Final = re.compile(r"[0-9a-f]{64}")

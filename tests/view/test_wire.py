@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from flowspan.errors import FlowspanError, Reason
 from flowspan.view.events import Outcome, RunStatusCode
+from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import ItemCounts, ItemResult, ResultsOmitted, RunDescription, RunProgress, RunStatus
 from flowspan.view.wire import (
-    flow_result_to_wire,
     item_result_from_wire,
     item_result_to_wire,
     run_status_from_wire,

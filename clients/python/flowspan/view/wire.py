@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import msgspec
 
-from flowspan.errors import FlowErrorCode, FlowspanError, Reason
+from flowspan.errors import FlowspanError, Reason
 from flowspan.view.events import Outcome, RunStatusCode
+from flowspan.view.flow_result import FlowResultObject, flow_result_to_wire, read_flow_result
 from flowspan.view.status import (
     ItemCounts,
     ItemResult,
@@ -28,23 +29,6 @@ from flowspan.view.status import (
 
 _text = msgspec.json.encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_CANCELLED_ERROR: Final = b'{"code":"CANCELLED","message":"the run was cancelled"}'
-"""Payload of a cancelled item that carries none of its own (a log watched without payloads)."""
-
-
-def flow_result_to_wire(outcome: Outcome, payload: bytes, *, is_blob: bool = False) -> bytes:
-    """The FlowResult of an item, for a payload as in `flowspan.view.events.ItemCompleted`."""
-    if is_blob:
-        word = "failed" if outcome is Outcome.CANCELLED else outcome.name.lower()
-        return b'{"outcome":"%b","blobId":%b}' % (word.encode(), _text(payload.decode("ascii")))
-    if outcome is Outcome.SUCCESS:
-        return b'{"outcome":"success","value":%b}' % payload if payload else b'{"outcome":"success"}'
-    if outcome is Outcome.SKIPPED:
-        reason = msgspec.json.decode(payload).get("reason") if payload else None
-        return b'{"outcome":"skipped"}' if reason is None else b'{"outcome":"skipped","reason":%b}' % _text(reason)
-    if not payload and outcome is Outcome.CANCELLED:
-        payload = _CANCELLED_ERROR
-    return b'{"outcome":"failed","error":%b}' % payload if payload else b'{"outcome":"failed"}'
 
 
 def item_result_to_wire(result: ItemResult) -> bytes:
@@ -137,17 +121,9 @@ class _ProgressObject(msgspec.Struct, rename="camel", omit_defaults=True):
         return cls(progress.rate_per_second, progress.eta_seconds, list(progress.waiting_for))
 
 
-class _FlowResultObject(msgspec.Struct, rename="camel"):
-    outcome: str
-    value: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
-    reason: str | None = None
-    blob_id: str | None = None
-
-
 class _ItemResultObject(msgspec.Struct, rename="camel"):
     item_index: int
-    result: _FlowResultObject
+    result: FlowResultObject
     completed_at: datetime | None = None
     item_label: str | None = None
     source_item_index: int | None = None
@@ -181,13 +157,8 @@ class _RunStatusObject(msgspec.Struct, rename="camel"):
     progress: _ProgressObject | None = None
 
 
-class _ErrorCodeObject(msgspec.Struct):
-    code: str = ""
-
-
 _STATUS_DECODER: Final = msgspec.json.Decoder(_RunStatusObject)
 _ITEM_DECODER: Final = msgspec.json.Decoder(_ItemResultObject)
-_ERROR_CODE_DECODER: Final = msgspec.json.Decoder(_ErrorCodeObject)
 _STATUS_OF: Final = {code.wire_name: code for code in RunStatusCode}
 
 
@@ -245,21 +216,7 @@ def item_result_from_wire(data: bytes) -> ItemResult:
 
 
 def _read_item(wire: _ItemResultObject) -> ItemResult:
-    result = wire.result
-    is_blob = result.blob_id is not None
-    outcome = Outcome[result.outcome.upper()]
-    payload = b""
-    if result.blob_id is not None:
-        payload = result.blob_id.encode()
-    elif outcome is Outcome.SUCCESS:
-        payload = bytes(result.value)
-    elif outcome is Outcome.SKIPPED:
-        payload = b"{}" if result.reason is None else msgspec.json.encode({"reason": result.reason})
-    elif bytes(result.error):
-        payload = bytes(result.error)
-        if _ERROR_CODE_DECODER.decode(payload).code == FlowErrorCode.CANCELLED:
-            # An item that a cancel ended is a failed one on the wire; its code tells them apart.
-            outcome = Outcome.CANCELLED
+    outcome, payload, is_blob = read_flow_result(wire.result)
     completed_at_us = 0 if wire.completed_at is None else _us(wire.completed_at)
     return ItemResult(wire.item_index, outcome, payload, completed_at_us, is_blob, wire.item_label, wire.source_item_index)
 
