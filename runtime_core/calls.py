@@ -197,12 +197,14 @@ class CallFailure(msgspec.Struct, frozen=True, gc=False):
         code: decides the retry budget.
         data: raw JSON or None.
         retry_after_s: the component's hint, if it gave one.
+        is_final: the same would come of every further attempt: no budget repeats it.
     """
 
     code: FlowErrorCode
     message: str
     data: bytes | None = None
     retry_after_s: float | None = None
+    is_final: bool = False
 
     def payload(self) -> bytes:
         """The error as the payload of a FAILED event."""
@@ -212,5 +214,17 @@ class CallFailure(msgspec.Struct, frozen=True, gc=False):
         return msgspec.json.encode(error)
 
 
-CallResult = tuple[ComponentCall, bytes | CallFailure]
-"""A call and its output's JSON bytes, or why it has none."""
+class CallSkip(msgspec.Struct, frozen=True, gc=False):
+    """A component's word that its step counts as skipped. `reason`: for people, or None."""
+
+    reason: str | None = None
+
+    def payload(self) -> bytes:
+        """The payload of a SKIPPED event."""
+        return b"{}" if self.reason is None else msgspec.json.encode({"reason": self.reason})
+
+
+CallAnswer = bytes | CallFailure | CallSkip
+"""How an attempt ended: its output's JSON bytes, or why it has none."""
+
+CallResult = tuple[ComponentCall, CallAnswer]

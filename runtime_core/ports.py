@@ -326,9 +326,9 @@ class ComponentServer(Protocol):
     @property
     def name(self) -> str: ...
 
-    @property
-    def journaled(self) -> bool:
-        """Whether its step results are worth a log entry; False for pure components inside this process."""
+    def journals(self, component: str) -> bool:
+        """Whether results of this component (as in `CallTemplate.component`) are worth a log entry; False for what is cheap
+        and has no effects, inside this process."""
         ...
 
     @property

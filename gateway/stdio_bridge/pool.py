@@ -264,8 +264,7 @@ class PluginServer:
     def name(self) -> str:
         return self.plugin.name
 
-    @property
-    def journaled(self) -> bool:
+    def journals(self, component: str) -> bool:
         return True
 
     @property

@@ -63,7 +63,6 @@ class BuiltinServer:
     """Implements `runtime_core.ports.ComponentServer`. `sink` and `blobs` are set by the composition root."""
 
     name: Final = "builtin"
-    journaled: Final = False
     keeps_timeouts: Final = False
     broken: Final = None
     waiting_for: Final = None
@@ -77,6 +76,9 @@ class BuiltinServer:
     @property
     def in_flight(self) -> int:
         return len(self._waiting)
+
+    def journals(self, component: str) -> bool:
+        return False
 
     def free_slots(self) -> int:
         return SLOTS - len(self._waiting) - len(self._results)

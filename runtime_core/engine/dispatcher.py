@@ -16,7 +16,7 @@ from typing import Final
 from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
 from flowspan.view.status import FlowError
-from runtime_core.calls import CallFailure, CallNaming, CallResult, CallTemplate, ComponentCall
+from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, CallTemplate, ComponentCall
 from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
 from runtime_core.engine.open_run import CommitNote, OpenRun, StepSite
@@ -102,7 +102,7 @@ class Dispatcher:
         """Give a run its sites and lanes. It takes part in scheduling after `enter`."""
         run.sites = [self._site(run, index) for index in range(len(run.plan.steps))]
         several = run.plan.component_steps > 1
-        run.journals_steps = several and any(site.lane.server.journaled for site in run.sites)
+        run.journals_steps = several and any(site.lane.server.journals(site.template.component) for site in run.sites)
         first = next((index for index in run.plan.initial_ready if index < len(run.sites)), None)
         run.entry = self._run_lane(run, self._inline) if first is None else run.sites[first].run_lane
         run.entry.is_entry = True
@@ -210,6 +210,8 @@ class Dispatcher:
             dirty[run] = None
             if type(result) is bytes:
                 run.on_output(call, site, result)
+            elif type(result) is CallSkip:
+                run.on_output(call, site, result.payload(), Outcome.SKIPPED)
             elif self.is_stopping and not run.is_cancelling:
                 continue  # it may have failed because we stop; the next gateway repeats it
             else:

@@ -247,8 +247,8 @@ class OpenRun:
         """These join their lanes when the next row is durable."""
         self._queued += calls
 
-    def on_output(self, call: ComponentCall, site: StepSite, payload: bytes) -> None:
-        """A component answered."""
+    def on_output(self, call: ComponentCall, site: StepSite, payload: bytes, outcome: Outcome = Outcome.SUCCESS) -> None:
+        """A component answered, or says that its step is skipped."""
         item_index = call.item_index
         execution = self.items.get(item_index)
         if execution is None:
@@ -256,7 +256,7 @@ class OpenRun:
         if self.machine.cancel_reason is not None:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
             return
-        self._complete_step(execution, item_index, site, Outcome.SUCCESS, payload)
+        self._complete_step(execution, item_index, site, outcome, payload)
 
     def on_failure(self, call: ComponentCall, site: StepSite, failure: CallFailure) -> None:
         """An attempt failed: it is repeated if its budget allows, else the step has failed."""
@@ -268,7 +268,7 @@ class OpenRun:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
             return
         step_index = site.step.index
-        budget = BUDGET_OF[failure.code]
+        budget = Budget.NONE if failure.is_final else BUDGET_OF[failure.code]
         if budget is not Budget.NONE:
             key = (item_index, step_index)
             failures = self._failures.setdefault(key, [0, 0])

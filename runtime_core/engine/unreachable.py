@@ -14,13 +14,15 @@ BROKEN_SLOTS: Final = 256
 class Unreachable:
     """Stands for the server of a path that leads nowhere, and for items that call nothing."""
 
-    journaled: Final = False
     keeps_timeouts: Final = False
     waiting_for: Final = None
 
     def __init__(self, name: str, broken: CallFailure | None) -> None:
         self.name = name
         self.broken = broken
+
+    def journals(self, component: str) -> bool:
+        return False
 
     def free_slots(self) -> int:
         return BROKEN_SLOTS

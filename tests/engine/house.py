@@ -13,7 +13,7 @@ from flowspan.view.fold import RunFold
 from flowspan.view.status import FlowError, RunStatus
 from runtime_core.api import SubmitRun
 from runtime_core.builtins.server import BuiltinServer
-from runtime_core.calls import CallFailure, CallNaming, CallResult, ComponentCall
+from runtime_core.calls import CallAnswer, CallFailure, CallNaming, CallResult, ComponentCall
 from runtime_core.engine.runtime import Runtime
 from runtime_core.limits import Limits
 from runtime_core.ports import EngineSink, Route, Store
@@ -36,9 +36,7 @@ class PlayedServer:
     `behave(call)`: the answer, or None to leave the call open (see `answer`). Answers come after `start`, in one batch.
     """
 
-    journaled = True
-
-    def __init__(self, behave: Callable[[ComponentCall], bytes | CallFailure | None], capacity: int = 256) -> None:
+    def __init__(self, behave: Callable[[ComponentCall], CallAnswer | None], capacity: int = 256) -> None:
         self.name = "played"
         self.behave = behave
         self.capacity = capacity
@@ -55,6 +53,9 @@ class PlayedServer:
         self.cancelled: list[ComponentCall] = []
         self._answers: list[CallResult] = []
 
+    def journals(self, component: str) -> bool:
+        return True
+
     def free_slots(self) -> int:
         if not self.is_up or self.alone & (self.open.keys() - self.parked):
             return 0
@@ -69,7 +70,7 @@ class PlayedServer:
                 self.answer(call, answer)
         self.most_open = max(self.most_open, len(self.open) - len(self.parked))
 
-    def answer(self, call: ComponentCall, answer: bytes | CallFailure) -> None:
+    def answer(self, call: ComponentCall, answer: CallAnswer) -> None:
         if not self._answers:
             asyncio.get_running_loop().call_soon(self._flush)
         self._answers.append((call, answer))
@@ -186,7 +187,7 @@ def echo(call: ComponentCall) -> bytes:
 
 @asynccontextmanager
 async def house(
-    behave: Callable[[ComponentCall], bytes | CallFailure | None] = echo,
+    behave: Callable[[ComponentCall], CallAnswer | None] = echo,
     *,
     capacity: int = 256,
     store: Store | None = None,

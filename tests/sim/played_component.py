@@ -19,7 +19,6 @@ GONE = CallFailure(FlowErrorCode.UNREACHABLE, "the process ended")
 class SimServer:
     """One process with slots. Checks that the engine keeps to them."""
 
-    journaled = True
     keeps_timeouts = False
 
     def __init__(self, world: World, gateway: Gateway, name: str, capacity: int) -> None:
@@ -41,6 +40,9 @@ class SimServer:
     @property
     def waiting_for(self) -> str | None:
         return None if self.is_up else f"plugin {self.name} restarts"
+
+    def journals(self, component: str) -> bool:
+        return True
 
     def free_slots(self) -> int:
         if not self.is_up or self.broken is not None or self.alone & (self.open.keys() - self.parked):
