@@ -1,4 +1,4 @@
-"""Flowspan for Python: component servers and clients.
+"""Flowspan for Python: component servers, clients, and flows built in Python.
 
 Names are loaded on first use, so that a component server never pays for gRPC and a client never pays for the server part.
 """
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from flowspan.components import ComponentError as ComponentError
     from flowspan.components import ComponentServer as ComponentServer
     from flowspan.errors import FlowspanError as FlowspanError
+    from flowspan.flows import FlowBuilder as FlowBuilder
+    from flowspan.flows import coalesce as coalesce
+    from flowspan.flows import if_ as if_
+    from flowspan.flows import literal as literal
+    from flowspan.flows import on_error as on_error
+    from flowspan.flows import retry as retry
 
 _HOMES: Final = {
     "AsyncClient": "flowspan.client",
@@ -27,6 +33,12 @@ _HOMES: Final = {
     "ComponentError": "flowspan.components",
     "ComponentServer": "flowspan.components",
     "FlowspanError": "flowspan.errors",
+    "FlowBuilder": "flowspan.flows",
+    "coalesce": "flowspan.flows",
+    "if_": "flowspan.flows",
+    "literal": "flowspan.flows",
+    "on_error": "flowspan.flows",
+    "retry": "flowspan.flows",
 }
 
 __all__ = [
@@ -36,7 +48,13 @@ __all__ = [
     "ComponentContext",
     "ComponentError",
     "ComponentServer",
+    "FlowBuilder",
     "FlowspanError",
+    "coalesce",
+    "if_",
+    "literal",
+    "on_error",
+    "retry",
     "__version__",
 ]
 

@@ -124,7 +124,7 @@ class AsyncClient:
     # flows
 
     async def store_flow(self, flow: FlowDocument) -> str:
-        """Store a flow; its id. `flow`: a mapping, bytes, or the path of a `.json` or `.yaml` file.
+        """Store a flow; its id. `flow`: a FlowBuilder, a mapping, bytes, or the path of a `.json` or `.yaml` file.
 
         Raises:
             FlowInvalidError: it does not compile; `details["diagnostics"]` says why.
