@@ -408,6 +408,18 @@ class EngineSink(Protocol):
         ...
 
 
+class SecretBox(Protocol):
+    """Keeps what is secret out of the store."""
+
+    def seal(self, data: bytes) -> str:
+        """A text that may be stored. PreconditionError: there is no key."""
+        ...
+
+    def unseal(self, sealed: str) -> bytes:
+        """What was sealed. PreconditionError: the key is not there, or it is another one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a component path leads. `component`: the path as the server knows it."""

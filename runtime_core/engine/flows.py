@@ -28,25 +28,23 @@ class FlowLibrary:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._plans: OrderedDict[tuple[str, str, bytes, bytes], FlowPlan] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, str, bytes], FlowPlan] = OrderedDict()
 
-    async def plan(
-        self, namespace: str, flow_id: str, overrides: bytes | None = None, variables: bytes | None = None
-    ) -> FlowPlan:
-        """The compiled flow, with overrides and variables applied.
+    async def plan(self, namespace: str, flow_id: str, overrides: bytes | None = None) -> FlowPlan:
+        """The compiled flow, with overrides applied.
 
         Raises:
             NotFoundError: there is no such blob.
             FlowInvalidError: the blob does not compile as a flow.
-            InvalidArgumentError: overrides or variables do not fit.
+            InvalidArgumentError: the overrides do not fit.
         """
-        key = (namespace, flow_id, overrides or b"", variables or b"")
+        key = (namespace, flow_id, overrides or b"")
         plan = self._plans.get(key)
         if plan is not None:
             self._plans.move_to_end(key)
             return plan
         flow = await self.flow(namespace, flow_id)
-        plan = compile_flow(flow, _object(overrides, "overrides"), _object(variables, "variables"))
+        plan = compile_flow(flow, json_object(overrides, "overrides"))
         self._plans[key] = plan
         while len(self._plans) > CACHED_PLANS:
             self._plans.popitem(last=False)
@@ -119,7 +117,8 @@ def _not_a_flow(what: str, diagnostics: Iterable[Diagnostic]) -> FlowInvalidErro
     )
 
 
-def _object(data: bytes | None, field: str) -> JsonObject | None:
+def json_object(data: bytes | None, field: str) -> JsonObject | None:
+    """What a submit carries as `field`, an object; None where it carries nothing. Raises InvalidArgumentError."""
     if data is None:
         return None
     value = decode_json(data, what=field)

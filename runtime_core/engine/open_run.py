@@ -24,6 +24,7 @@ from runtime_core.engine.settings import RunSettings
 from runtime_core.flow.execution import ItemExecution, ReadyCall
 from runtime_core.flow.plan import FlowPlan, PlannedStep
 from runtime_core.flow.retry import RetryPolicy, decide
+from runtime_core.flow.variables import RunVariables
 from runtime_core.limits import INLINE_RESULT_BYTES, SEGMENT_BYTES, TAIL_BYTES, Limits
 from runtime_core.model.item_index import seal_index
 from runtime_core.model.machine import RunMachine, Tally, counts_of
@@ -122,6 +123,7 @@ class OpenRun:
         "_granted",
         "_limits",
         "_queued",
+        "_redactor",
         "_retries",
         "_tail_bytes",
         "abandoned",
@@ -147,6 +149,7 @@ class OpenRun:
         "settings",
         "sites",
         "tail",
+        "variables",
         "waiters",
     )
 
@@ -157,6 +160,7 @@ class OpenRun:
         description: RunDescription,
         settings: RunSettings,
         plan: FlowPlan,
+        variables: RunVariables,
         machine: RunMachine,
         inputs: InputWindow,
         numbers: Iterable[int],
@@ -167,6 +171,8 @@ class OpenRun:
         self.description = description
         self.settings = settings
         self.plan = plan
+        self.variables = variables
+        self._redactor = variables.redactor
         self.machine = machine
         self.inputs = inputs
         self.numbers = iter(numbers)
@@ -221,11 +227,11 @@ class OpenRun:
 
     def start_items(self, count: int) -> list[ComponentCall]:
         """Start the next items; return their first calls, which may go out once the claim is durable."""
-        machine, plan, items = self.machine, self.plan, self.items
+        machine, plan, items, bound = self.machine, self.plan, self.items, self.variables.bound
         inputs = self.inputs.take(machine.started, count)
         calls: list[ComponentCall] = []
         for item_index, item_input in zip(machine.start_items(count), inputs, strict=True):
-            execution = items[item_index] = ItemExecution(plan, item_input)
+            execution = items[item_index] = ItemExecution(plan, item_input, bound)
             try:
                 ready = execution.start()
             except Exception as error:
@@ -398,6 +404,8 @@ class OpenRun:
     # --- inside
 
     def _complete_step(self, execution: ItemExecution, item_index: int, site: StepSite, outcome: Outcome, payload: bytes) -> None:
+        if self._redactor is not None and outcome is not Outcome.SUCCESS:
+            payload = self._redactor.payload(payload)
         try:
             ready = execution.complete(site.step.index, outcome, payload)
         except Exception as error:
@@ -419,6 +427,8 @@ class OpenRun:
             elif len(payload) > INLINE_RESULT_BYTES:
                 self.large_results.append((item_index, outcome, payload))  # it ends when its blob is durable
                 return
+        if self._redactor is not None and outcome is not Outcome.SUCCESS:
+            payload = self._redactor.payload(payload)
         execution = self.items.pop(item_index)
         self.machine.complete_item(item_index, outcome, payload)
         if self.plan.component_steps > 1 and execution.in_flight():
@@ -445,7 +455,8 @@ class OpenRun:
     ) -> None:
         key = (call.item_index, site.step.index)
         self._ended_attempts[key] = self._ended_attempts.get(key, 0) + 1
-        self.machine.end_attempt(AttemptEnded(call.item_index, site.step.index, call.attempt, cause, charged, failure.payload()))
+        payload = failure.payload() if self._redactor is None else self._redactor.payload(failure.payload())
+        self.machine.end_attempt(AttemptEnded(call.item_index, site.step.index, call.attempt, cause, charged, payload))
         again = ComponentCall(next(self.numbers), call.template, call.item_index, call.attempt + 1, call.input, site)
         self._retries.append(Retry(delay_s, again, alone))
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from flowspan.errors import InvalidArgumentError, Reason
+from flowspan.errors import FlowspanError, InvalidArgumentError, Reason
 from flowspan.view.status import RunDescription, RunProgress, RunStatus
 from runtime_core.engine.blobs import Blobs
 from runtime_core.engine.inputs import InputWindow
@@ -15,6 +15,7 @@ from runtime_core.engine.progress import RateMeter
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.submits import refuse_quota
 from runtime_core.flow.plan import FlowPlan
+from runtime_core.flow.variables import RunVariables
 from runtime_core.limits import Limits
 from runtime_core.model.machine import RunMachine
 from runtime_core.ports import Clock, InputChunk, SegmentCodec, Store
@@ -36,6 +37,7 @@ class OpenRuns:
     Attributes:
         by_id: runs that are not finished.
         after: runs a function later; set by the runtime, like the two below.
+        not_recovered: runs that could not be taken over, and why; they wait for the next start.
         on_admitted: a run is known from now on. `on_deadline`: the deadline of the run with this id is over.
     """
 
@@ -51,6 +53,7 @@ class OpenRuns:
         self._blobs = blobs
         self._numbers = itertools.count(1)
         self._trees: dict[str, _Tree] = {}
+        self.not_recovered: dict[str, FlowspanError] = {}
         self._rates: dict[str, RateMeter] = {}
 
     def find(self, namespace: str, run_id: str) -> OpenRun | None:
@@ -63,13 +66,20 @@ class OpenRuns:
         return {"runs": len(self.by_id), "trees": len(self._trees), "rates": len(self._rates)}
 
     def make_run(
-        self, namespace: str, description: RunDescription, settings: RunSettings, plan: FlowPlan, machine: RunMachine
+        self,
+        namespace: str,
+        description: RunDescription,
+        settings: RunSettings,
+        plan: FlowPlan,
+        variables: RunVariables,
+        machine: RunMachine,
     ) -> OpenRun:
         run = OpenRun(
             namespace=namespace,
             description=description,
             settings=settings,
             plan=plan,
+            variables=variables,
             machine=machine,
             inputs=InputWindow(description.total, (), _no_inputs),
             numbers=self._numbers,

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import msgspec
 
-from flowspan.errors import InvalidArgumentError, NotFoundError, PreconditionError, Reason, UnavailableError
+from flowspan.errors import FlowspanError, InvalidArgumentError, NotFoundError, PreconditionError, Reason, UnavailableError
 from flowspan.view.events import Outcome, RunStatusCode
-from flowspan.view.status import ItemResult, ResultOrder, RunDescription, RunStatus
+from flowspan.view.status import ItemResult, ResultOrder, RunDescription, RunProgress, RunStatus
 from runtime_core.api import ItemPage, RunPage
 from runtime_core.engine.open_runs import OpenRuns
 from runtime_core.engine.paging import decode_token, encode_token
@@ -110,7 +110,9 @@ class Queries:
                 description, record.status, record.counts, record.next_seq - 1, record.completed_at_us, record.cancel_reason
             )
         # It is being accepted just now, or another gateway has it, or its recovery failed: what its log says.
-        return await read_status(self._store, self._codec, record)
+        status = await read_status(self._store, self._codec, record)
+        why = self._runs.not_recovered.get(record.run_id)
+        return status if why is None else replace(status, progress=RunProgress(0.0, None, (why.message,)))
 
     async def record(self, namespace: str, run_id: str) -> RunRecord:
         record = await self._store.find_run(namespace, run_id)
@@ -131,7 +133,7 @@ class Queries:
             reader = ResultReader(self._store, self._codec, run.run_key, run.committed.seq, index, run.settings)
             return self._runs.status_of(run), reader
         record = await self.record(namespace, run_id)
-        refuse_not_ended(record)
+        refuse_not_ended(record, self._runs)
         index = open_index(await self._store.read_item_index(record.run_key) or b"")
         settings = msgspec.json.decode(record.settings, type=RunSettings)
         reader = ResultReader(self._store, self._codec, record.run_key, record.next_seq - 1, index, settings)
@@ -170,9 +172,13 @@ async def _page_by_completion(
     return ItemPage(items, None)
 
 
-def refuse_not_ended(record: RunRecord) -> None:
-    """Raise unless the run has ended: it is being accepted just now, or it is not this gateway that runs it."""
+def refuse_not_ended(record: RunRecord, runs: OpenRuns) -> None:
+    """Raise unless the run has ended: it waits for something that was missing at the start, it is being accepted just now,
+    or it is not this gateway that runs it."""
     if not record.status.is_terminal:
+        why = runs.not_recovered.get(record.run_id)
+        if why is not None:
+            raise FlowspanError(why.message, reason=why.reason, runId=record.run_id)
         raise UnavailableError(f"run {record.run_id} is not open in this gateway", runId=record.run_id, retryAfterMs=500)
 
 

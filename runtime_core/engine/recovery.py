@@ -69,12 +69,15 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
     """Take one run over and make it go on. None if another gateway was faster.
 
     Raises:
+        PreconditionError: its secrets cannot be unsealed.
         FlowspanError: its flow or its log cannot be read; the run stays as it is.
     """
-    if not await runtime.store.adopt_run(record, runtime.epoch):
-        return None
     description = msgspec.json.decode(record.description, type=RunDescription)
     settings = msgspec.json.decode(record.settings, type=RunSettings)
+    plan = await runtime.flows.plan(record.namespace, description.flow_id, _bytes(settings.overrides))
+    variables = runtime.variables.restore(plan, settings)
+    if not await runtime.store.adopt_run(record, runtime.epoch):
+        return None
     machine = RunMachine(description.total, description.max_concurrency)
     underway = _Underway()
     while machine.seq < record.next_seq - 1:
@@ -85,8 +88,7 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
             for segment in runtime.codec.decode(row.data):
                 machine.replay(segment)
                 underway.take(segment)
-    plan = await runtime.flows.plan(record.namespace, description.flow_id, _bytes(settings.overrides), _bytes(settings.variables))
-    run = runtime.runs.make_run(record.namespace, description, settings, plan, machine)
+    run = runtime.runs.make_run(record.namespace, description, settings, plan, variables, machine)
     run.run_key = record.run_key
     run.epoch = runtime.epoch
     run.committed = machine.tally()
@@ -137,7 +139,7 @@ async def _find_parent(
 
 
 def _restart(run: OpenRun, item_index: int, item_input: bytes, history: list[StepCompleted | RunRecovered]) -> None:
-    execution = ItemExecution(run.plan, item_input)
+    execution = ItemExecution(run.plan, item_input, run.variables.bound)
     in_flight: dict[int, ReadyCall] = {ready.step.index: ready for ready in execution.start()}
     for event in history:
         if isinstance(event, RunRecovered):

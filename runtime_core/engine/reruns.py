@@ -12,6 +12,7 @@ from flowspan.view.status import RunDescription, RunStatus
 from runtime_core.api import SubmitRun
 from runtime_core.engine.queries import Queries
 from runtime_core.engine.settings import RunSettings
+from runtime_core.engine.variables import VariableKeeper
 from runtime_core.model.ids import parse_run_id
 from runtime_core.model.item_index import open_index
 from runtime_core.ports import InputChunk, Store
@@ -20,9 +21,12 @@ from runtime_core.ports import InputChunk, Store
 class Reruns:
     """`retry_run` of `runtime_core.api.RuntimeApi`, by way of `submit`."""
 
-    def __init__(self, store: Store, queries: Queries, submit: Callable[[SubmitRun], Awaitable[RunStatus]]) -> None:
+    def __init__(
+        self, store: Store, queries: Queries, variables: VariableKeeper, submit: Callable[[SubmitRun], Awaitable[RunStatus]]
+    ) -> None:
         self._store = store
         self._queries = queries
+        self._variables = variables
         self._submit = submit
 
     async def retry_run(
@@ -56,7 +60,7 @@ class Reruns:
             namespace=namespace,
             max_concurrency=max_concurrency if max_concurrency is not None else source.max_concurrency,
             overrides=None if settings.overrides is None else bytes(settings.overrides),
-            variables=None if settings.variables is None else bytes(settings.variables),
+            variables=self._variables.given(settings),
             flow_label=source.flow_label,
             metadata=source.metadata,
             item_labels=[settings.item_labels[item] for item in wanted] if settings.item_labels else (),
@@ -82,7 +86,7 @@ class Reruns:
             namespace=namespace,
             max_concurrency=description.max_concurrency,
             overrides=None if settings.overrides is None else bytes(settings.overrides),
-            variables=None if settings.variables is None else bytes(settings.variables),
+            variables=self._variables.given(settings),
             flow_label=description.flow_label,
             metadata=description.metadata,
             item_labels=settings.item_labels,

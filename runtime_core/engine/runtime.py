@@ -29,6 +29,7 @@ from runtime_core.engine.queries import Queries, refuse_not_ended
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.reruns import Reruns
 from runtime_core.engine.submits import Submissions, refuse_full, refuse_stopping
+from runtime_core.engine.variables import SessionSecretBox, VariableKeeper
 from runtime_core.engine.watching import Watching
 from runtime_core.limits import Limits
 from runtime_core.model.ids import parse_blob_id, parse_run_id
@@ -41,6 +42,7 @@ from runtime_core.ports import (
     InputChunk,
     RunObserver,
     RunTrace,
+    SecretBox,
     SegmentCodec,
     Store,
 )
@@ -70,6 +72,7 @@ class Runtime:
         naming: CallNaming,
         on_fatal: Callable[[BaseException], None],
         observer: RunObserver | None = None,
+        secrets: SecretBox | None = None,
     ) -> None:
         self.store = store
         self.codec = codec
@@ -85,7 +88,8 @@ class Runtime:
         self.runs = OpenRuns(store, codec, clock, limits, self.blobs)
         self.queries = Queries(store, codec, self.runs)
         self.watching = Watching(store, codec, clock, self.runs, self.queries, self.dispatcher, lambda: self.epoch)
-        self.reruns = Reruns(store, self.queries, self.submit_run)
+        self.variables = VariableKeeper(secrets or SessionSecretBox())
+        self.reruns = Reruns(store, self.queries, self.variables, self.submit_run)
         self._on_fatal = on_fatal
         self._submissions = Submissions(self)
         self._cancels = Cancels(self)
@@ -123,6 +127,7 @@ class Runtime:
             try:
                 await recover_run(self, record)
             except FlowspanError as error:
+                self.runs.not_recovered[record.run_id] = error
                 log.error("run_not_recovered", run_id=record.run_id, reason=error.reason.value, message=error.message)
             except Exception as error:  # one run that cannot be read does not keep the others from going on
                 log.error("run_not_recovered", run_id=record.run_id, exc_info=error)
@@ -316,7 +321,7 @@ class Runtime:
             record = await self.queries.record(namespace, run_id)
             run = self.runs.find(namespace, run_id)
             if run is None:
-                refuse_not_ended(record)
+                refuse_not_ended(record, self.runs)
                 return await self.queries.status(record), 0
         unconfirmed = await asyncio.shield(self._own(self._cancels.cancel(run, reason or "cancelled by request")))
         return await self.queries.get_status(namespace, run_id), unconfirmed

@@ -28,10 +28,12 @@ from flowspan.view.status import RunDescription, RunStatus
 from runtime_core.api import SubmitRun
 from runtime_core.calls import ComponentCall
 from runtime_core.engine.fingerprint import canonical_fingerprint, request_fingerprint
+from runtime_core.engine.flows import json_object
 from runtime_core.engine.inputs import InputWindow
 from runtime_core.engine.open_run import CommitNote, OpenRun
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.trace import new_span_id, new_trace_id, parse_traceparent
+from runtime_core.engine.variables import variables_of
 from runtime_core.limits import DEFAULT_MAX_CONCURRENCY
 from runtime_core.model.ids import new_run_id, parse_blob_id
 from runtime_core.model.machine import RunMachine
@@ -110,7 +112,9 @@ class Submissions:
         runtime = self._runtime
         limits = runtime.limits
         began_s = runtime.clock.monotonic_s()
-        plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides, command.variables)
+        plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides)
+        given = json_object(command.variables, "variables") or {}
+        repeated = None if command.source_run_id is None else await self._source_settings(command)
         await runtime.blobs.check_inputs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
         parent: OpenRun | None = None if parentage.call is None else parentage.call.owner.run
@@ -134,12 +138,13 @@ class Submissions:
             source_run_id=command.source_run_id,
             metadata=command.metadata,
         )
-        settings = self._settings(command, parentage, now_us)
+        above = variables_of(parent) if repeated is None else runtime.variables.inherited(repeated)
+        variables, settings = runtime.variables.accept(plan, given, self._settings(command, parentage, now_us), above)
         machine = RunMachine(total, concurrency)
         encoded = msgspec.json.encode(description)
         machine.accept(encoded)
         chunks = list(_chunks(command))
-        run = runtime.runs.make_run(command.namespace, description, settings, plan, machine)
+        run = runtime.runs.make_run(command.namespace, description, settings, plan, variables, machine)
         if chunks and not command.input_blobs:
             run.inputs = InputWindow(total, chunks[:1] if total > CHUNK_ITEMS else chunks, runtime.runs.input_loader(run))
         dispatcher = runtime.dispatcher
@@ -230,6 +235,12 @@ class Submissions:
             )
         return parentage
 
+    async def _source_settings(self, command: SubmitRun) -> RunSettings | None:
+        """The settings of the run that is repeated: the new one inherits what that one inherited."""
+        assert command.source_run_id is not None
+        record = await self._runtime.store.find_run(command.namespace, command.source_run_id)
+        return None if record is None else msgspec.json.decode(record.settings, type=RunSettings)
+
     def _traced(self, command: SubmitRun, call: ComponentCall) -> tuple[str, str, bool | None]:
         """Trace, parent span and sampling decision of a sub-run: what its component says, else its execution's own."""
         template, own_span = call.template, self._runtime.naming.span_id(call.number)
@@ -253,7 +264,6 @@ class Submissions:
             parent_span_id=parentage.parent_span_id,
             sampled=sampled,
             overrides=None if command.overrides is None else msgspec.Raw(command.overrides),
-            variables=None if command.variables is None else msgspec.Raw(command.variables),
             deadline_us=None if command.deadline_s is None else now_us + int(command.deadline_s * 1e6),
             detached=command.detached,
             item_labels=tuple(command.item_labels),

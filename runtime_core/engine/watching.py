@@ -87,7 +87,7 @@ class Watching:
                 record = await self._queries.record(namespace, one_id)
                 followed = self._runs.find(namespace, one_id)
                 if followed is None:
-                    refuse_not_ended(record)
+                    refuse_not_ended(record, self._runs)
                     followed = EndedLog(record, one_id)
             if cursor > followed.committed_seq:
                 raise InvalidArgumentError(
@@ -140,7 +140,7 @@ class Watching:
         if now.status.is_terminal or record.run_id in self._runs.by_id:
             return True
         if now.epoch != self._epoch():
-            refuse_not_ended(now)
+            refuse_not_ended(now, self._runs)
         return False
 
     def _watcher(

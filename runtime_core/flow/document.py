@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from runtime_core.flow.schemas import SchemaCheck
+from runtime_core.flow.variables import DeclaredVariables
 from runtime_core.model.json_value import JsonObject, JsonValue
 
 DEFAULT_MAX_RETRIES: Final = 3
@@ -82,29 +84,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class FlowSchemas:
-    """JSON Schemas that a flow declares; None where it declares none."""
+    """JSON Schemas that a flow declares; None where it declares none. Each sees the definitions that they share.
+
+    Attributes:
+        steps: of the outputs of steps, by their ids.
+        input_check: what every item's input is checked with.
+        declared: the variables.
+    """
 
     input: JsonValue = None
     output: JsonValue = None
     variables: JsonObject | None = None
     steps: Mapping[str, JsonValue] = field(default_factory=dict)
-
-    @property
-    def declared_variables(self) -> frozenset[str] | None:
-        """Names in the variable schema, or None without one."""
-        return None if self.variables is None else frozenset(self._variable_properties())
-
-    def variable_defaults(self) -> dict[str, JsonValue]:
-        """Variables whose declaration carries a `default`."""
-        found: dict[str, JsonValue] = {}
-        for name, schema in self._variable_properties().items():
-            if type(schema) is dict and "default" in schema:
-                found[name] = schema["default"]
-        return found
-
-    def _variable_properties(self) -> JsonObject:
-        properties = (self.variables or {}).get("properties")
-        return properties if type(properties) is dict else {}
+    input_check: SchemaCheck | None = None
+    declared: DeclaredVariables = field(default_factory=lambda: DeclaredVariables(None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ branch that turns out to be taken may make it wait again, and what becomes neede
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from flowspan.errors import FlowErrorCode
+from flowspan.errors import FlowErrorCode, Reason
 from flowspan.view.events import Outcome
 from runtime_core.flow.document import OnErrorAction
 from runtime_core.flow.expressions import (
@@ -23,6 +24,7 @@ from runtime_core.flow.expressions import (
     SKIPPED,
     SUCCESS,
     WAITING,
+    BoundVariable,
     Failure,
     Pending,
     Skip,
@@ -30,6 +32,7 @@ from runtime_core.flow.expressions import (
     is_truthy,
 )
 from runtime_core.flow.plan import FlowPlan, PlannedStep
+from runtime_core.flow.schemas import SchemaCheck
 from runtime_core.model.json_value import JsonValue
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -57,7 +60,7 @@ class ItemExecution:
 
     Attributes:
         result: None until the item has ended; set once.
-        states, payloads, missing, input: read by expressions (`ItemValues`).
+        states, payloads, missing, input, variables: read by expressions (`ItemValues`).
     """
 
     __slots__ = (
@@ -74,15 +77,18 @@ class ItemExecution:
         "payloads",
         "result",
         "states",
+        "variables",
     )
 
-    def __init__(self, plan: FlowPlan, item_input: bytes) -> None:
+    def __init__(self, plan: FlowPlan, item_input: bytes, variables: Sequence[BoundVariable] | None = None) -> None:
+        """`variables`: `RunVariables.bound`; None: nothing was given, the declared defaults hold."""
         self._plan = plan
         self.input = item_input
         self.result: ItemEnd | None = None
         self.states = bytearray(plan.initial_states)
         self.payloads: list[bytes] = [b""] * len(plan.initial_states)
         self.missing: list[int] = []
+        self.variables = plan.bind({}).bound if variables is None else variables
         self._waiting = list(plan.initial_waiting)
         self._open_roots = 1 + len(plan.must_execute)
         self._late: dict[int, list[int]] | None = None
@@ -92,7 +98,9 @@ class ItemExecution:
         self._output_values: dict[int, JsonValue | Failure] | None = None
 
     def start(self) -> list[ReadyCall]:
-        """The calls that are ready from the beginning; call it once."""
+        """The calls that are ready from the beginning; call it once. An input that does not fit its schema ends the item."""
+        if self._plan.input_check is not None and not self._fits(self._plan.input_check):
+            return []
         return self._advance(list(self._plan.initial_ready))
 
     def complete(self, step_index: int, outcome: Outcome, payload: bytes) -> list[ReadyCall]:
@@ -162,6 +170,24 @@ class ItemExecution:
         if step_index not in values:
             values[step_index] = _decoded(self.payloads[step_index], f"the output of step {self._plan.steps[step_index].id}")
         return values[step_index]
+
+    def _fits(self, check: SchemaCheck) -> bool:
+        """Whether the input fits its schema; if not, the item has failed."""
+        value = self.input_value()
+        if type(value) is Failure:
+            self.result = ItemEnd(Outcome.FAILED, value.payload)
+            return False
+        violation = check.violation(value)  # type: ignore[arg-type]
+        if violation is None:
+            return True
+        place = violation.pointer or "/"
+        error = {
+            "code": FlowErrorCode.INVALID_INPUT.value,
+            "message": f"the input does not fit the flow's input schema: {violation.message}, at {place}",
+            "data": {"reason": Reason.INPUT_SCHEMA.value, "pointer": violation.pointer},
+        }
+        self.result = ItemEnd(Outcome.FAILED, _encode(error))
+        return False
 
     def _advance(self, queue: list[int]) -> list[ReadyCall]:
         """Evaluate the nodes in `queue`, which grows on the way: a skipped or failed step settles others at once."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from flowspan.flows.paths import WHOLE, Path, PathSyntaxError, format_path, parse_path
+from flowspan.flows.paths import WHOLE, Path, PathSyntaxError, parse_path
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.expressions import (
     ArrayOf,
@@ -22,11 +22,11 @@ from runtime_core.flow.expressions import (
     InputPath,
     ObjectOf,
     StepOutput,
-    Undefined,
+    Variable,
     WholeInput,
     expression_failure,
 )
-from runtime_core.flow.paths import NOT_FOUND, walk
+from runtime_core.flow.variables import VariableReference
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
 
@@ -49,26 +49,25 @@ class ExpressionCompiler:
 
     Attributes:
         references: steps that the expressions compiled since the last `begin` mention, taken branch or not.
+        variables: references to variables, all in all; `Variable.slot` counts them.
     """
 
     def __init__(
         self,
         step_indexes: Mapping[str, int],
-        variables: Mapping[str, JsonValue],
         log: DiagnosticLog,
         declared_variables: frozenset[str] | None = None,
     ) -> None:
         """
         Args:
             step_indexes: position of every step by its id.
-            variables: those that have a value, given or declared.
             log: where findings go.
             declared_variables: names in the flow's variable schema, or None if it has none.
         """
         self.references: set[int] = set()
+        self.variables: list[VariableReference] = []
         self.undeclared_variables_used = False
         self._step_indexes = step_indexes
-        self._variables = variables
         self._log = log
         self._declared = declared_variables
         self._here = 0
@@ -169,19 +168,16 @@ class ExpressionCompiler:
         if not path or type(path[0]) is not str:
             self._log.report(3004, "$variable needs a path that begins with the variable's name", f"{pointer}/$variable")
             return _NULL
-        name, rest = path[0], path[1:]
+        name = path[0]
         if self._declared is None:
             self.undeclared_variables_used = True
         elif name not in self._declared:
             self._log.report(
                 2004, f"variable {name!r} is not declared{self._log.nearest(name, self._declared)}", f"{pointer}/$variable"
             )
-        if name not in self._variables:
-            return default or Undefined(expression_failure(f"Undefined variable: {name}", pointer))
-        found = walk(self._variables[name], rest)
-        if found is NOT_FOUND:
-            return Undefined(expression_failure(f"Variable path {format_path(path)} not found", pointer))
-        return Constant(encode_json(found))  # type: ignore[arg-type]
+        undefined = expression_failure(f"Undefined variable: {name}", pointer)
+        self.variables.append(VariableReference(name, path, pointer))
+        return Variable(len(self.variables) - 1, default, undefined)
 
     def _path(self, text: JsonValue, pointer: str) -> Path:
         if text is None:

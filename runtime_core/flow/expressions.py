@@ -12,6 +12,7 @@ not looked at, and only what has to be looked into is decoded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -57,6 +58,8 @@ class Pending:
 
 PENDING: Final = Pending()
 Evaluation = JsonValue | bytes | Failure | Skip | Pending
+BoundVariable = bytes | Failure | None
+"""What a run has for a reference to a variable: its JSON, why there is none, or None: nobody gave it a value."""
 
 
 class ItemValues(Protocol):
@@ -66,6 +69,7 @@ class ItemValues(Protocol):
     states: bytearray
     payloads: list[bytes]
     missing: list[int]
+    variables: Sequence[BoundVariable]
 
     def input_value(self) -> JsonValue | Failure: ...
 
@@ -130,18 +134,23 @@ class Constant:
         return self.encoded
 
 
-class Undefined:
-    """A variable that has no value anywhere."""
+class Variable:
+    """`{"$variable": PATH}`: what the run's variables have at a slot of the plan, else the reference's own default."""
 
-    __slots__ = ("failure",)
+    __slots__ = ("default", "is_lazy", "slot", "undefined")
     strict = _NONE
-    is_lazy = False
 
-    def __init__(self, failure: Failure) -> None:
-        self.failure = failure
+    def __init__(self, slot: int, default: Expression | None, undefined: Failure) -> None:
+        self.slot = slot
+        self.default = default
+        self.undefined = undefined
+        self.is_lazy = default is not None and (default.is_lazy or bool(default.strict))
 
     def evaluate(self, item: ItemValues) -> Evaluation:
-        return self.failure
+        value = item.variables[self.slot]
+        if value is not None:
+            return value
+        return self.undefined if self.default is None else self.default.evaluate(item)
 
 
 class WholeInput:

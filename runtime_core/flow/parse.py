@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from flowspan.flows.durations import parse_duration_s
+from runtime_core.flow.declared_schemas import read_schemas
 from runtime_core.flow.diagnostics import Diagnostic, DiagnosticLog, Level
 from runtime_core.flow.document import (
     DEFAULT_MAX_RETRIES,
@@ -120,21 +121,11 @@ class _FlowReader:
         return flow
 
     def _schemas(self) -> FlowSchemas:
-        value = self._value
-        schemas = self._of_type(value, "schemas", dict, "") or {}
+        schemas = self._of_type(self._value, "schemas", dict, "") or {}
         properties = self._of_type(schemas, "properties", dict, "/schemas") or {}
         steps = self._of_type(properties, "steps", dict, "/schemas/properties") or {}
-        short = {
-            part: next((value[key] for key in (f"{part}Schema", f"{part}_schema") if value.get(key) is not None), None)
-            for part in ("input", "output", "variables")
-        }
-        chosen = {part: properties[part] if properties.get(part) is not None else schema for part, schema in short.items()}
-        variables = chosen["variables"]
-        if variables is not None and type(variables) is not dict:
-            self._log.report(2002, f"the variables' schema is an object, not {_kind(variables)}", "/schemas", Level.FATAL)
-            variables = None
-        step_schemas = self._of_type(steps, "properties", dict, "/schemas/properties/steps") or {}
-        return FlowSchemas(chosen["input"], chosen["output"], variables, step_schemas)
+        self._of_type(steps, "properties", dict, "/schemas/properties/steps")
+        return read_schemas(self._value, self._log)
 
     def _steps(self) -> tuple[Step, ...]:
         listed = self._of_type(self._value, "steps", list, "") or []
@@ -214,7 +205,7 @@ class _FlowReader:
         for index, step in enumerate(flow.steps):
             indexes.setdefault(step.id, index)
         indexes.pop("", None)
-        compiler = ExpressionCompiler(indexes, flow.schemas.variable_defaults(), self._log, flow.schemas.declared_variables)
+        compiler = ExpressionCompiler(indexes, self._log, flow.schemas.declared.names)
         references: list[set[int]] = []
         for index, step in enumerate(flow.steps):
             compiler.begin(index)

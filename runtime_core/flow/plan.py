@@ -1,10 +1,11 @@
 """A flow made ready to run: expressions compiled, dependencies turned into counters. Shared by all items of all runs that
-use the same flow, overrides and variables; nothing in it changes."""
+use the same flow and overrides; nothing in it changes. Variables are bound once per run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from flowspan.errors import InvalidArgumentError
 from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
@@ -14,6 +15,8 @@ from runtime_core.flow.expressions import IDLE, WAITING, Expression, encode_valu
 from runtime_core.flow.graph import dependents_of, reachable_steps
 from runtime_core.flow.overrides import apply_overrides
 from runtime_core.flow.parse import check_flow
+from runtime_core.flow.schemas import SchemaCheck
+from runtime_core.flow.variables import RunVariables, VariableReference, bind_variables
 from runtime_core.model.ids import StepId
 from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
 
@@ -59,6 +62,8 @@ class FlowPlan:
         initial_states, initial_waiting: per node, where an item begins.
         initial_ready: nodes that wait for nothing, in the order of the document.
         must_execute: indexes of such steps, in the order of the document.
+        input_check: what an item's input must fit before anything runs, or None.
+        variables: references to variables; `bind` gives each its value.
     """
 
     flow: Flow
@@ -72,15 +77,25 @@ class FlowPlan:
     initial_waiting: tuple[int, ...]
     initial_ready: tuple[int, ...]
     must_execute: tuple[int, ...]
+    input_check: SchemaCheck | None
+    variables: tuple[VariableReference, ...]
+
+    def bind(
+        self,
+        given: Mapping[str, JsonValue],
+        inherited: Mapping[str, JsonValue] = MappingProxyType({}),
+        inherited_secrets: frozenset[str] = frozenset(),
+    ) -> RunVariables:
+        """The variables of a run, looked up once for all its items; unchecked."""
+        return bind_variables(self.flow.schemas.declared, self.variables, given, inherited, inherited_secrets)
 
 
-def compile_flow(flow: Flow, overrides: JsonValue = None, variables: Mapping[str, JsonValue] | None = None) -> FlowPlan:
+def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
     """Compile a flow that was checked.
 
     Args:
         flow: from `check_flow` or `parse_flow`.
         overrides: as a submit carries them; None for none.
-        variables: given with the run; they stand over the declared defaults.
 
     Raises:
         InvalidArgumentError: the overrides name no step, are no patch, or leave no valid flow behind.
@@ -89,8 +104,7 @@ def compile_flow(flow: Flow, overrides: JsonValue = None, variables: Mapping[str
     if overrides is not None:
         flow = _overridden(flow, overrides)
     log = DiagnosticLog()
-    values = flow.schemas.variable_defaults() | dict(variables or {})
-    compiler = ExpressionCompiler({step.id: index for index, step in enumerate(flow.steps)}, values, log)
+    compiler = ExpressionCompiler({step.id: index for index, step in enumerate(flow.steps)}, log)
     steps: list[PlannedStep] = []
     references: list[set[int]] = []
     for index, step in enumerate(flow.steps):
@@ -118,6 +132,8 @@ def compile_flow(flow: Flow, overrides: JsonValue = None, variables: Mapping[str
         initial_waiting=tuple(len(nodes) if lives else 0 for nodes, lives in zip(strict, alive, strict=True)),
         initial_ready=tuple(node for node, lives in enumerate(alive) if lives and not strict[node]),
         must_execute=must,
+        input_check=flow.schemas.input_check,
+        variables=tuple(compiler.variables),
     )
 
 

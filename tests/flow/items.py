@@ -16,11 +16,11 @@ from runtime_core.flow.plan import FlowPlan, compile_flow
 JsonDict = dict[str, Any]
 
 
-def plan_of(flow: JsonDict, *, overrides: Any = None, variables: Mapping[str, Any] | None = None) -> FlowPlan:
+def plan_of(flow: JsonDict, *, overrides: Any = None) -> FlowPlan:
     """The plan of a flow that must compile."""
     checked = check_flow(flow)
     assert checked.flow is not None, checked.diagnostics
-    return compile_flow(checked.flow, overrides, variables)
+    return compile_flow(checked.flow, overrides)
 
 
 def step(step_id: str, input: Any = None, **fields: Any) -> JsonDict:
@@ -51,7 +51,8 @@ def run_item(
     variables: Mapping[str, Any] | None = None,
 ) -> Ran:
     """Run to the end. A step answers with its entry in `answers` (a value, or what `failed` gives), else with its input."""
-    item = ItemExecution(plan_of(flow, overrides=overrides, variables=variables), json.dumps(item_input).encode())
+    plan = plan_of(flow, overrides=overrides)
+    item = ItemExecution(plan, json.dumps(item_input).encode(), plan.bind(variables or {}).bound)
     queue = item.start()
     calls: JsonDict = {}
     while queue:

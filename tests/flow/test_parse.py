@@ -75,8 +75,8 @@ def test_all_fields_are_read() -> None:
     assert flow is not None
     assert (flow.name, flow.description, flow.version, flow.output) == ("n", "d", "1", {"$step": "a"})
     assert (flow.schemas.input, flow.schemas.output, flow.schemas.steps) == ({"type": "object"}, True, {"a": {"type": "string"}})
-    assert flow.schemas.declared_variables == frozenset({"k", "z"})
-    assert flow.schemas.variable_defaults() == {"k": None}
+    assert flow.schemas.declared.names == frozenset({"k", "z"})
+    assert flow.schemas.declared.defaults == {"k": None}
     assert (flow.test, flow.examples, flow.metadata) == ({"cases": []}, ({"name": "e", "input": 1},), {"m": [1]})
 
 
@@ -87,7 +87,7 @@ def test_the_short_forms_of_schemas_are_read(spelling: str) -> None:
     assert checked.flow is not None
     assert checked.diagnostics == ()
     assert checked.flow.schemas.input == {"properties": {"input": {"default": 1}}}
-    assert checked.flow.schemas.variable_defaults() == {"variables": 1}
+    assert checked.flow.schemas.declared.defaults == {"variables": 1}
 
 
 def test_explicit_null_means_absent() -> None:
@@ -191,7 +191,7 @@ def test_any_other_timeout_is_fatal(value: Any) -> None:
         ({"steps": {}}, "/steps"),
         ({"steps": [1]}, "/steps/0"),
         ({"schemas": []}, "/schemas"),
-        ({"variablesSchema": 1}, "/schemas"),
+        ({"variablesSchema": 1}, "/variablesSchema"),
         ({"metadata": []}, "/metadata"),
         ({"steps": [{"id": 1, "component": "/x"}]}, "/steps/0/id"),
         ({"steps": [{"id": "a", "component": ["/x"]}]}, "/steps/0/component"),
