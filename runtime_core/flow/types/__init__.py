@@ -1,0 +1,1 @@
+"""Static types of a flow's values: read from JSON Schemas, carried through expressions, held against what components take."""

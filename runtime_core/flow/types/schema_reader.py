@@ -1,0 +1,214 @@
+"""From a JSON Schema to a type.
+
+Keywords that the model cannot express are left out, which makes the type wider (see `shapes`). References are followed within
+the document only; one that leads elsewhere means anything. What is no schema means anything too: that is said by whoever
+compiles schemas (`runtime_core.flow.schemas`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from runtime_core.flow.types.shapes import (
+    ALL_KINDS,
+    ANY,
+    ARRAY,
+    BOOLEAN,
+    INTEGER,
+    NEVER,
+    NULL,
+    NUMBER,
+    OBJECT,
+    SCALARS,
+    STRING,
+    ConstantKey,
+    Shape,
+    Type,
+    joined,
+    kind_of,
+    meet,
+    shape_of_value,
+)
+from runtime_core.model.json_value import JsonObject, JsonValue
+
+MAX_COMBINED: Final = 20_000
+"""Subschemas of one document that are combined (`anyOf`, `allOf`, `$ref`); the rest of a hostile one means anything."""
+MAX_CHAIN: Final = 32
+"""References and combinations that lead to one another at one place."""
+
+_KIND_NAMES: Final[dict[JsonValue, int]] = {
+    "null": NULL,
+    "boolean": BOOLEAN,
+    "integer": INTEGER,
+    "number": NUMBER,
+    "string": STRING,
+    "array": ARRAY,
+    "object": OBJECT,
+}
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength")
+_ANYTHING: Final = ANY.shapes
+
+
+class SchemaReader:
+    """Reads the schemas of one document; each place is read at most once.
+
+    Args:
+        root: the schema; `#` in a reference means it.
+    """
+
+    def __init__(self, root: JsonValue) -> None:
+        self._root = root
+        self._types: dict[int, tuple[JsonValue, Type]] = {}
+        self._left = MAX_COMBINED
+        self._chain = 0
+        # Up to draft 7, nothing that stands beside `$ref` counts.
+        self._reference_stands_alone = _is_old_draft(root)
+
+    def type_of(self, schema: JsonValue) -> Type:
+        """The type of a schema that stands somewhere in the root."""
+        if schema is True or type(schema) is not dict:
+            return NEVER if schema is False else ANY
+        held = self._types.get(id(schema))
+        if held is None:
+            # The schema is kept, so that its id stays its own.
+            held = self._types[id(schema)] = (schema, Type(make=lambda: self._shapes(schema)))
+        return held[1]
+
+    def _shapes(self, schema: JsonObject) -> tuple[Shape, ...]:
+        self._left -= 1
+        if self._left < 0 or self._chain >= MAX_CHAIN:
+            return _ANYTHING
+        self._chain += 1
+        try:
+            reference = schema.get("$ref")
+            if type(reference) is str and self._reference_stands_alone:
+                return self.type_of(self._target(reference)).shapes
+            shapes = self._own(schema)
+            if type(reference) is str:
+                shapes = meet(self.type_of(self._target(reference)).shapes, shapes)
+            for part in _list(schema, "allOf"):
+                shapes = meet(shapes, self.type_of(part).shapes)
+            for keyword in ("anyOf", "oneOf"):
+                parts = _list(schema, keyword)
+                if parts and len(parts) <= self._left:
+                    shapes = meet(joined(shape for part in parts for shape in self.type_of(part).shapes), shapes)
+            return shapes
+        finally:
+            self._chain -= 1
+
+    def _own(self, schema: JsonObject) -> tuple[Shape, ...]:
+        """What the schema says without its references and combinations."""
+        own = self._facts(schema)
+        if "const" in schema:
+            return meet((own,), _of_values([schema["const"]]))
+        values = schema.get("enum")
+        return meet((own,), _of_values(values)) if type(values) is list else (own,)
+
+    def _facts(self, schema: JsonObject) -> Shape:
+        bounds = {name: bound for name in _BOUNDS if _is_number(bound := schema.get(name))}
+        kinds = _kinds(schema.get("type"))
+        if schema.get("nullable") is True:
+            kinds |= NULL
+        properties = _dict(schema, "properties")
+        required = schema.get("required")
+        names = frozenset(name for name in required if type(name) is str) if type(required) is list else frozenset()
+        prefix, items = _items(schema)
+        return Shape(
+            kinds=kinds,
+            prefix=tuple(self.type_of(part) for part in prefix),
+            items=None if items is None else self.type_of(items),
+            min_items=_count(schema, "minItems") or 0,
+            max_items=_count(schema, "maxItems"),
+            properties={name: self.type_of(part) for name, part in properties.items()},
+            required=names,
+            additional=self._additional(schema),
+            bounds=bounds,  # type: ignore[arg-type]
+        )
+
+    def _additional(self, schema: JsonObject) -> Type | None:
+        others = schema.get("additionalProperties")
+        # Which names a pattern takes is not looked into.
+        if others is None or others is True or others == {} or _dict(schema, "patternProperties"):
+            return None
+        return self.type_of(others)
+
+    def _target(self, reference: str) -> JsonValue:
+        """Where a reference leads; True (anything) where it leads elsewhere, or nowhere."""
+        if reference != "#" and not reference.startswith("#/"):
+            return True
+        found = _at(self._root, reference)
+        return True if found is None else found
+
+
+def read_schema(schema: JsonValue) -> Type:
+    """The type of a schema that stands alone."""
+    return SchemaReader(schema).type_of(schema)
+
+
+def _at(root: JsonValue, reference: str) -> JsonValue:
+    """The value at a fragment that is a JSON pointer; None: nothing."""
+    for token in reference.split("/")[1:]:
+        name = token.replace("%25", "%").replace("~1", "/").replace("~0", "~")
+        if type(root) is dict:
+            root = root.get(name)
+        elif type(root) is list and name.isdecimal() and len(name) < 6 and int(name) < len(root):
+            root = root[int(name)]
+        else:
+            return None
+    return root
+
+
+def _of_values(values: list[JsonValue]) -> tuple[Shape, ...]:
+    constants: dict[ConstantKey, JsonValue] = {}
+    kinds = 0
+    shapes: list[Shape] = []
+    for value in values:
+        kind = kind_of(value)
+        if kind & SCALARS:
+            constants[kind, value] = value
+            kinds |= kind
+        else:
+            shapes.append(shape_of_value(value))
+    if constants:
+        shapes.append(Shape(kinds=kinds, constants=constants))
+    return joined(shapes)
+
+
+def _kinds(names: JsonValue) -> int:
+    kinds = 0
+    for name in names if type(names) is list else [names]:
+        kinds |= _KIND_NAMES.get(name, 0) if type(name) is str else 0
+    return kinds or ALL_KINDS
+
+
+def _items(schema: JsonObject) -> tuple[list[JsonValue], JsonValue]:
+    """The schemas of the first elements and of all others; older drafts have a list under `items`."""
+    items = schema.get("items")
+    if type(items) is list:
+        return items, schema.get("additionalItems")
+    return _list(schema, "prefixItems"), items
+
+
+def _list(schema: JsonObject, keyword: str) -> list[JsonValue]:
+    value = schema.get(keyword)
+    return value if type(value) is list else []
+
+
+def _dict(schema: JsonObject, keyword: str) -> Mapping[str, JsonValue]:
+    value = schema.get(keyword)
+    return value if type(value) is dict else {}
+
+
+def _count(schema: JsonObject, keyword: str) -> int | None:
+    value = schema.get(keyword)
+    return int(value) if type(value) in (int, float) and value >= 0 else None  # type: ignore[arg-type,operator]
+
+
+def _is_number(value: JsonValue) -> bool:
+    return type(value) is int or type(value) is float
+
+
+def _is_old_draft(root: JsonValue) -> bool:
+    draft = root.get("$schema") if type(root) is dict else None
+    return type(draft) is str and "/draft-0" in draft
