@@ -38,7 +38,7 @@ from runtime_core.builtins.server import BuiltinServer
 from runtime_core.calls import CallNaming
 from runtime_core.engine.runtime import Runtime
 from runtime_core.limits import Limits
-from runtime_core.ports import ComponentServer, EngineSink, Store
+from runtime_core.ports import ComponentServer, EngineSink, SecretBox, Store
 
 log = structlog.get_logger("flowspan.gateway")
 
@@ -72,6 +72,7 @@ class GatewayParts:
         routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
         listeners: none for an embedded gateway.
         traces: makes what takes spans; None: none are made.
+        secrets: keeps secret variables out of the store; None: nothing that is stored outlives the process.
         metrics: `host:port` of the status pages; None: there are none.
     """
 
@@ -83,6 +84,7 @@ class GatewayParts:
     drain_s: float = DRAIN_S
     traces: Callable[[CallNaming], TraceSink] | None = None
     metrics: str | None = None
+    secrets: SecretBox | None = None
 
 
 class Gateway:
@@ -116,9 +118,15 @@ class Gateway:
             naming=naming,
             on_fatal=self._on_fatal,
             observer=self._observer,
+            secrets=parts.secrets,
         )
-        self._builtins.sink = self._runtime.dispatcher
-        self._builtins.blobs = self._runtime
+        self._builtins.connect(
+            sink=self._runtime.dispatcher,
+            api=self._runtime,
+            naming=naming,
+            codec=self._runtime.codec,
+            result_bytes=parts.limits.result_bytes,
+        )
         self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, {**self._plugins, BUILTIN: BuiltinPlugin(self._builtins)})
         self._server = GrpcServer(self._runtime, self.catalog, tuple(parts.listeners)) if parts.listeners else None
         self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), self._server)
@@ -190,6 +198,7 @@ class Gateway:
             if self._pages is not None:
                 ends.push_async_callback(self._pages.stop)
             ends.push_async_callback(self._runtime.close)
+            ends.push_async_callback(self._builtins.wait_closed)
             ends.callback(self._builtins.close)
             ends.push_async_callback(self._supervisor.stop)
             if self._server is not None:

@@ -12,7 +12,9 @@ import grpc
 
 from gateway.app import BUILTIN, GatewayParts
 from gateway.config import BuiltinPlugin, Config, ConfigError, Problem, StdioPlugin, Tls, with_lines
+from gateway.config.loading import config_directory
 from gateway.grpc_server import Listener
+from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
 from gateway.telemetry.observer import TraceSink
@@ -75,6 +77,7 @@ def assemble(
         limits=config.limits.to_core(),
         drain_s=config.engine.drain_grace_s,
         traces=None if traces == "none" else _traces(traces),
+        secrets=None if store is None else KeyFileBox(config.secrets.key_file or config_directory() / KEY_FILE),
         # Of commands that run one flow there may be many at a time.
         metrics=config.telemetry.metrics if listen else None,
     )

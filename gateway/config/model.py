@@ -78,6 +78,16 @@ class Tls(Section):
     client_ca: Path | None = None
 
 
+class Secrets(Section):
+    """How secret variables are kept with the runs that use them."""
+
+    key_file: Path | None = Field(
+        default=None,
+        description="Relative to the configuration file; default: secret.key in the user's configuration directory, made when "
+        "it is needed. The environment's FLOWSPAN_SECRET_KEY stands over it.",
+    )
+
+
 class LimitSettings(Section):
     """What is accepted; see docs/limits. Defaults and meanings are those of `runtime_core.limits.Limits`."""
 
@@ -143,6 +153,7 @@ class Config(Section):
     auth: Auth = TokenAuth(type="token")
     tls: Tls | None = None
     limits: LimitSettings = LimitSettings()
+    secrets: Secrets = Secrets()
     telemetry: Telemetry = Telemetry()
 
     @field_validator("routes", mode="before")
@@ -253,7 +264,9 @@ def with_paths_from(config: Config, directory: Path) -> Config:
             key=directory / tls.key,
             client_ca=None if tls.client_ca is None else directory / tls.client_ca,
         )
-    return config.model_copy(update={"plugins": plugins, "store": store, "tls": tls})
+    key_file = config.secrets.key_file
+    secrets = Secrets(key_file=None if key_file is None else (directory / key_file.expanduser()).resolve())
+    return config.model_copy(update={"plugins": plugins, "store": store, "tls": tls, "secrets": secrets})
 
 
 def _listed(target: Any) -> list[Any]:

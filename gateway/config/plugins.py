@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flowspan.discovery import TARGET_VARIABLE, TOKEN_VARIABLE
+from gateway.secret_box import KEY_VARIABLE
 
 MIB: Final = 1 << 20
 
@@ -63,7 +64,7 @@ class StdioPlugin(Section):
     @field_validator("env")
     @classmethod
     def _check_env(cls, env: dict[str, str]) -> dict[str, str]:
-        for name in (TARGET_VARIABLE, TOKEN_VARIABLE):
+        for name in (TARGET_VARIABLE, TOKEN_VARIABLE, KEY_VARIABLE):
             if name in env:
                 raise ValueError(f"{name} gives access to the gateway and must not be given to a component server; remove it")
         return env

@@ -25,6 +25,7 @@ from typing import Final
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec, StartError, plan_launch
 from gateway.stdio_bridge.stderr_ring import StderrRing, printable
+from runtime_core.model.redaction import KNOWN_SECRETS
 
 PIPE_BYTES: Final = 1024 * 1024
 """Capacity asked for stdin and stdout. Some servers never finish an answer that the default 64 KiB cannot take at once."""
@@ -190,7 +191,7 @@ class ComponentProcess:
 
     def stderr_tail(self, max_bytes: int = STDERR_TAIL_BYTES) -> str:
         """Last lines of stderr so far, printable."""
-        return self._ring.tail(max_bytes)
+        return KNOWN_SECRETS.text(self._ring.tail(max_bytes))
 
     # -- stdin ---------------------------------------------------------------------------------------------------------------
 
@@ -481,8 +482,8 @@ class ComponentProcess:
             signal_number=signal_number,
             start_error=start_error,
             stop_was_requested=self._stop_was_requested,
-            stderr_tail=self._ring.tail(STDERR_TAIL_BYTES),
-            half_line=printable(self._last_chunk[self._last_chunk.rfind(b"\n") + 1 :][-HALF_LINE_BYTES:]),
+            stderr_tail=self.stderr_tail(),
+            half_line=KNOWN_SECRETS.text(printable(self._last_chunk[self._last_chunk.rfind(b"\n") + 1 :][-HALF_LINE_BYTES:])),
             lived_s=self._loop.time() - self._started_at,
             held_in=held_in,
         )

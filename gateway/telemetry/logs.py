@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.telemetry.lean_structlog import structlog
+from runtime_core.model.redaction import KNOWN_SECRETS
 
 MAX_BUFFERED_BYTES: Final = 4 << 20
 """Lines that stderr has not taken: enough for a burst of some 20,000, small beside the gateway's memory budget."""
@@ -119,6 +120,8 @@ def setup_telemetry(*, level: str = "info", log_format: str = "auto", descriptor
     threshold = logging.getLevelNamesMapping()[level.upper()]
 
     def deliver(_logger: object, method: str, event: MutableMapping[str, Any]) -> str:
+        if KNOWN_SECRETS:
+            event = KNOWN_SECRETS.value(event)
         writer.write(_text_line(method, event) if is_text else _json_line(method, event))
         raise structlog.DropEvent
 
@@ -164,6 +167,8 @@ class _StandardHandler(logging.Handler):
         except (TypeError, ValueError):
             # Arguments that do not fit their format are the library's mistake, not a reason to fail.
             event = {"event": str(record.msg), "logger": record.name}
+        if KNOWN_SECRETS:
+            event = KNOWN_SECRETS.value(event)
         level = record.levelname.lower()
         self._writer.write(_text_line(level, event) if self._is_text else _json_line(level, event))
 

@@ -29,6 +29,7 @@ from flowspan.view.status import RunStatus
 from gateway.telemetry.observer import TraceSink
 from gateway.telemetry.second_budget import SecondBudget
 from runtime_core.calls import CallFailure, CallNaming, CallResult
+from runtime_core.model.redaction import KNOWN_SECRETS
 from runtime_core.ports import RunTrace
 
 FULL_ITEMS: Final = 100
@@ -100,7 +101,7 @@ class SpanRecorder:
             status = _OK
             if isinstance(result, CallFailure):
                 attributes["error.type"] = result.code.value
-                status = Status(StatusCode.ERROR, result.message[:MAX_TEXT_CHARS])
+                status = Status(StatusCode.ERROR, KNOWN_SECRETS.text(result.message)[:MAX_TEXT_CHARS])
             self._record(
                 f"call {template.component}",
                 SpanKind.CLIENT,
