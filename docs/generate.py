@@ -1,6 +1,7 @@
 """Writes the reference pages that are made from the code: `make docs`. `--check` only says which would change.
 
-Whole pages: protocol/openrpc.json (what component servers may ask) and errors.md (the table of errors). Of the other pages
+Whole pages: protocol/openrpc.json (what component servers may ask), errors.md (the table of errors), and the JSON Schemas
+flow.schema.json and flowspan.schema.json. Of the other pages
 only what stands between `<!-- made: NAME -->` and `<!-- end -->` is made, by the module in generators/ that `FILLED` names.
 """
 
@@ -14,11 +15,15 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode
 from flowspan.jsonrpc import classify_component_error
+from gateway.config.editor_schema import editor_schema
 from gateway.methods.openrpc import openrpc_document
+from runtime_core.flow.document_schema import flow_schema
 
 HERE: Final = Path(__file__).parent
 PROTOCOL_VERSION: Final = "1"
@@ -56,6 +61,11 @@ What an error answer to `components/execute` means for the item, in the two dial
 def openrpc_page() -> str:
     """protocol/openrpc.json"""
     return json.dumps(openrpc_document(PROTOCOL_VERSION), indent=2, ensure_ascii=False) + "\n"
+
+
+def _schema_page(schema: dict[str, Any]) -> str:
+    """Byte for byte what `flowspan schema` prints."""
+    return msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n"
 
 
 def errors_page() -> str:
@@ -118,6 +128,8 @@ def _sections(generator: str) -> Mapping[str, Callable[[], str]]:
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "protocol/openrpc.json": openrpc_page,
     "errors.md": errors_page,
+    "flow.schema.json": lambda: _schema_page(flow_schema()),
+    "flowspan.schema.json": lambda: _schema_page(editor_schema()),
     **{name: partial(filled_page, name, generator) for name, generator in FILLED.items()},
 }
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from gateway.config import config_schema
+from gateway.config.editor_schema import MEANINGS, attribute_meanings
 from gateway.config.model import Config, LimitSettings
 from runtime_core.limits import Limits
 
-from .constants import amount, attribute_meanings, cell
+from .constants import amount, cell
 
 _TITLES = {
     "StdioPlugin": ("plugins.NAME (type: stdio)", "A component server that the gateway starts and speaks to over its pipes."),
@@ -23,32 +24,22 @@ _TITLES = {
     "NoAuth": ("auth (type: none)", "Anybody who can reach the port may call; loopback only."),
     "Tls": ("tls", "PEM files, relative to the configuration file."),
     "LimitSettings": ("limits", "What the core accepts; reasons in [limits.md](limits.md)."),
+    "Secrets": ("secrets", "How secret variables are kept with the runs that use them."),
     "Telemetry": ("telemetry", "Logs, on stderr."),
 }
 """Sections in the page's order: definition of the schema -> heading and first sentence."""
 
 _SAID = {
-    "Config.store": "Absent: `serve` keeps runs in the user's data directory, and `run` in one of its own.",
     "Config.engine": "see [engine](#engine)",
     "Config.auth": "see [auth](#auth-type-token)",
     "Config.tls": "see [tls](#tls)",
     "Config.limits": "see [limits](#limits)",
+    "Config.secrets": "see [secrets](#secrets)",
     "Config.telemetry": "see [telemetry](#telemetry)",
-    "StdioPlugin.args": "Arguments of the program.",
     "StdioPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
     "StdioPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
-    "Route.plugin": "Name of the plugin.",
-    "Route.conditions": "Not evaluated yet: a configuration with conditions is refused.",
-    "SqliteStore.path": "Relative to the configuration file; `~` is the home directory.",
-    "TokenAuth.token": "At least 16 characters. Absent: a new one at each start, in the server file only.",
-    "Tls.certificate": "Certificate chain.",
-    "Tls.key": "Private key.",
-    "Tls.client_ca": "Callers must show a certificate that it signed.",
-    "LimitSettings.runs_per_tree": "Runs that one run may bring forth, at any depth: a bound on runaway recursion.",
-    "LimitSettings.open_runs": "Runs that have not ended, in one namespace.",
-    "Telemetry.log_level": "The least that is written.",
 }
-"""What the model leaves unsaid."""
+"""What the page says instead of what editors show."""
 
 
 def keys() -> str:
@@ -66,9 +57,10 @@ def _table(owner: str, section: dict[str, Any], schema: dict[str, Any], meanings
     if members:
         yield from ("", "| Key | Type | Default | |", "|---|---|---|---|")
     for name, member in members.items():
-        said = _SAID.get(f"{owner}.{name}") or member.get("description") or meanings.get(name)
+        place = f"{owner}.{name}"
+        said = _SAID.get(place) or MEANINGS.get(place) or member.get("description") or meanings.get(name)
         if said is None:
-            raise LookupError(f"{owner}.{name}: say what it means in _SAID or in the model")
+            raise LookupError(f"{owner}.{name}: say what it means in the model or in MEANINGS")
         yield f"| `{name}` | {_type(member, schema)} | {_default(owner, name, member, required)} | {cell(said)} |"
 
 

@@ -37,24 +37,6 @@ def constants_of(module_name: str, only: Iterable[str] = ()) -> Iterator[Constan
         yield found[name]
 
 
-def attribute_meanings(described: type) -> dict[str, str]:
-    """The `Attributes:` of a class's docstring: name -> text. Several names may share one line: `a, b: text`."""
-    meanings: dict[str, str] = {}
-    current: list[str] = []
-    _, _, listed = (inspect.getdoc(described) or "").partition("Attributes:\n")
-    for line in listed.splitlines():
-        if line.startswith("     ") and current:
-            for name in current:
-                meanings[name] += " " + line.strip()
-            continue
-        names, colon, text = line.strip().partition(":")
-        if not colon or not line.startswith("    "):
-            break
-        current = [name.strip() for name in names.split(",")]
-        meanings.update(dict.fromkeys(current, text.strip()))
-    return meanings
-
-
 def amount(name: str, value: Any) -> str:
     """A figure in the unit that its name says."""
     if value is None:

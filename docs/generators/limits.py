@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from flowspan.jsonrpc.limits import FrameLimits
+from gateway.config.editor_schema import attribute_meanings
 from gateway.grpc_server import options
 from gateway.stdio_bridge.restart_policy import RestartLimits
 from gateway.stdio_bridge.settings import StdioPlugin
 from runtime_core.limits import Limits
 
-from .constants import Constant, amount, attribute_meanings, cell, constants_of
+from .constants import Constant, amount, cell, constants_of
 
 _HEAD = ("| Name | Value | |", "|---|---|---|")
 _SAID = {

@@ -1,4 +1,4 @@
-"""`config check`, `config schema` and `version`: what needs no gateway."""
+"""`config check` and `version`: what needs no gateway."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.cli.exits import SUCCESS, say
 from gateway.cli.output import write_stdout
-from gateway.config import config_schema, load_config
+from gateway.config import load_config
 
 _PACKAGES = ("flowspan-gateway", "flowspan", "grpcio", "protobuf", "apsw", "uvloop")
 
@@ -37,11 +37,6 @@ def check(file: Path | None, *, as_json: bool) -> int:
     lines += [f"  plugin {name} ({plugin.type})" for name, plugin in config.plugins.items()]
     lines += [f"  route {prefix} -> {', '.join(route.plugin for route in routes)}" for prefix, routes in config.routes.items()]
     write_stdout("".join(f"{line}\n" for line in lines).encode())
-    return SUCCESS
-
-
-def schema() -> int:
-    write_stdout(msgspec.json.format(msgspec.json.encode(config_schema()), indent=2) + b"\n")
     return SUCCESS
 
 

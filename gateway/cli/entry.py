@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from gateway.cli.entries.schema import schema_app
 from gateway.cli.options import (
     BlobType,
     Ca,
@@ -63,6 +64,7 @@ blob_app = typer.Typer(help="Store and fetch blobs.", no_args_is_help=True)
 config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
+app.add_typer(schema_app, name="schema")
 
 
 @app.command()
@@ -339,10 +341,10 @@ def check_config(
 
 @config_app.command("schema")
 def print_schema() -> NoReturn:
-    """Print the JSON Schema of flowspan.yml."""
-    from gateway.cli import config_commands
+    """Print the JSON Schema of flowspan.yml; the same as schema config."""
+    from gateway.cli import schema_commands
 
-    end(config_commands.schema())
+    end(schema_commands.config())
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -16,6 +17,8 @@ from gateway.cli.progress import Lines
 from gateway.config import ConfigError, Problem
 
 from .conftest import Shell
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_config_check_prints_what_holds(shell: Shell) -> None:
@@ -45,8 +48,16 @@ def test_a_tls_file_that_cannot_be_used_is_shown_with_its_place(shell: Shell, co
         assert "a.pem" in done.err and what in done.err
 
 
-def test_config_schema_is_a_schema(shell: Shell) -> None:
-    jsonschema.Draft202012Validator.check_schema(json.loads(shell.run("config", "schema").out))
+@pytest.mark.parametrize(("what", "page"), [("flow", "flow.schema.json"), ("config", "flowspan.schema.json")])
+def test_schemas_are_printed_as_they_are_published(shell: Shell, what: str, page: str) -> None:
+    done = shell.run("schema", what)
+    assert (done.code, done.err) == (0, "")
+    jsonschema.Draft202012Validator.check_schema(json.loads(done.out))
+    assert done.out == (DOCS / page).read_text(encoding="utf-8")
+
+
+def test_config_schema_is_still_a_command(shell: Shell) -> None:
+    assert shell.run("config", "schema").out == shell.run("schema", "config").out
 
 
 def test_version_names_both_distributions(shell: Shell) -> None:
