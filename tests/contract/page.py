@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,12 +68,10 @@ def split_page(page: str) -> list[str]:
     return units
 
 
-def main() -> None:
-    """Print what the list and the page at `sys.argv[1]` do not share; exit 1 if there is anything."""
-    from tests.contract.page_units import PAGE_UNITS
-
-    found = {digest(text): text for text in split_page(Path(sys.argv[1]).read_text(encoding="utf-8"))}
-    known = {unit.digest: unit for unit in PAGE_UNITS}
+def compare(found_units: Iterable[str], known_units: Iterable[Unit]) -> bool:
+    """Print what a page's units and the list do not share; whether they are the same."""
+    found = {digest(text): text for text in found_units}
+    known = {unit.digest: unit for unit in known_units}
     for key in found.keys() - known.keys():
         print("not in the list:", key, found[key][:100])
     for key in known.keys() - found.keys():
@@ -80,7 +79,14 @@ def main() -> None:
     for key in found.keys() & known.keys():
         if " ".join(known[key].quote.split()) not in " ".join(found[key].split()):
             print("quoted wrongly:", key, known[key].quote)
-    sys.exit(found.keys() != known.keys())
+    return found.keys() == known.keys()
+
+
+def main() -> None:
+    """Print what the list and the page at `sys.argv[1]` do not share; exit 1 if there is anything."""
+    from tests.contract.page_units import PAGE_UNITS
+
+    sys.exit(not compare(split_page(Path(sys.argv[1]).read_text(encoding="utf-8")), PAGE_UNITS))
 
 
 if __name__ == "__main__":
