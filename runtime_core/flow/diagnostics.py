@@ -34,6 +34,7 @@ _KINDS: Final[dict[int, tuple[str, Level]]] = {
     2002: ("schemaViolation", Level.ERROR),
     2003: ("invalidSubflowLiteral", Level.ERROR),
     2004: ("undefinedVariable", Level.ERROR),
+    2005: ("undefinedRequiredVariable", Level.ERROR),
     2100: ("typeMismatch", Level.ERROR),
     2101: ("unknownPropertyInPath", Level.ERROR),
     2200: ("invalidRouteReference", Level.ERROR),

@@ -16,7 +16,7 @@ from runtime_core.builtins.server import BuiltinServer
 from runtime_core.calls import CallAnswer, CallFailure, CallNaming, CallResult, ComponentCall
 from runtime_core.engine.runtime import Runtime
 from runtime_core.limits import Limits
-from runtime_core.ports import EngineSink, Route, Store
+from runtime_core.ports import EngineSink, Route, SecretBox, Store
 from runtime_core.stores.memory import MemoryStore
 
 WAIT_S = 5.0
@@ -139,10 +139,11 @@ class Routes:
 class House:
     """The core and its played server."""
 
-    def __init__(self, runtime: Runtime, server: PlayedServer, store: Store) -> None:
+    def __init__(self, runtime: Runtime, server: PlayedServer, store: Store, builtins: BuiltinServer) -> None:
         self.runtime = runtime
         self.server = server
         self.store = store
+        self.builtins = builtins
 
     async def flow(self, document: bytes) -> str:
         return await self.runtime.put_blob(document, blob_type="flow")
@@ -185,6 +186,17 @@ def echo(call: ComponentCall) -> bytes:
     return call.input
 
 
+def connect_builtins(builtins: BuiltinServer, runtime: Runtime) -> None:
+    """As a gateway does it."""
+    builtins.connect(
+        sink=runtime.dispatcher,
+        api=runtime,
+        naming=runtime.naming,
+        codec=runtime.codec,
+        result_bytes=runtime.limits.result_bytes,
+    )
+
+
 @asynccontextmanager
 async def house(
     behave: Callable[[ComponentCall], CallAnswer | None] = echo,
@@ -192,6 +204,7 @@ async def house(
     capacity: int = 256,
     store: Store | None = None,
     limits: Limits | None = None,
+    secrets: SecretBox | None = None,
 ) -> AsyncIterator[House]:
     server = PlayedServer(behave, capacity)
     builtins = BuiltinServer()
@@ -205,13 +218,16 @@ async def house(
         limits=limits or Limits(),
         naming=CallNaming("0123456789abcdef", "abcdef"),
         on_fatal=failures.append,
+        secrets=secrets,
     )
-    server.sink = builtins.sink = runtime.dispatcher
-    builtins.blobs = runtime
+    server.sink = runtime.dispatcher
+    connect_builtins(builtins, runtime)
     await runtime.open()
     try:
-        yield House(runtime, server, store)
+        yield House(runtime, server, store, builtins)
     finally:
         builtins.close()
+        await builtins.wait_closed()
         await runtime.close()
     assert not failures
+    assert builtins.open_tasks == 0
