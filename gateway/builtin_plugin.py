@@ -9,7 +9,10 @@ import msgspec
 from gateway.catalog import PluginHealth, PluginStatus
 from gateway.stdio_bridge.handshake import OfferedComponent
 from runtime_core.builtins.catalog import BUILTINS
-from runtime_core.builtins.server import SLOTS, BuiltinServer
+from runtime_core.builtins.in_process import SLOTS
+from runtime_core.builtins.server import BuiltinServer
+
+_text = msgspec.json.encode
 
 
 class BuiltinPlugin:
@@ -25,7 +28,7 @@ class BuiltinPlugin:
     @property
     def offered(self) -> Mapping[str, OfferedComponent]:
         return {
-            name: OfferedComponent(name, one.description, msgspec.json.encode(one.input_schema), None)
+            name: OfferedComponent(name, one.description, _text(one.input_schema), _text(one.output_schema))
             for name, one in BUILTINS.items()
         }
 

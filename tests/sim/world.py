@@ -25,7 +25,7 @@ from runtime_core.limits import Limits
 from runtime_core.model.ids import new_run_id
 from runtime_core.model.json_value import blob_id_of_json
 from runtime_core.ports import RunFilter
-from tests.engine.house import Routes
+from tests.engine.house import Routes, connect_builtins
 from tests.sim.disk import SimDisk, SimStore
 from tests.sim.oracle import Oracle
 from tests.sim.played_component import SimServer
@@ -101,8 +101,7 @@ class Gateway:
             naming=CallNaming("0123456789abcdef", f"{next(world.incarnations):06x}"),
             on_fatal=world.fail,
         )
-        builtins.sink = self.runtime.dispatcher
-        builtins.blobs = self.runtime
+        connect_builtins(builtins, self.runtime)
         self.builtins = builtins
 
     async def call(self, work: Coroutine[Any, Any, T]) -> T:

@@ -1,0 +1,71 @@
+"""Inputs of built-ins, read once and strictly: what is wrong is said with the field's name. Pure.
+
+Unknown fields are refused, because nothing would come of them. An explicit null of an optional field means that it is absent.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from flowspan.errors import InvalidArgumentError
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PLACE: Final = re.compile(r" - at `\$\.?(.*)`\Z")
+_FIELD: Final = re.compile(r"field `([^`]*)`")
+_UNKNOWN: Final = "Object contains unknown field"
+
+ABSENT: Final = msgspec.Raw()
+"""Default of optional fields whose value is not looked into."""
+
+
+class InputReader(Generic[T]):
+    """Reads the input of one component. `shape`: a msgspec Struct that forbids unknown fields."""
+
+    def __init__(self, shape: type[T]) -> None:
+        self._decoder = msgspec.json.Decoder(shape)
+        self._fields = [field.encode_name for field in msgspec.structs.fields(shape)]
+
+    def read(self, data: bytes) -> T:
+        """Raises InvalidArgumentError; `details["field"]` names the field, if one is to blame."""
+        try:
+            return self._decoder.decode(data)
+        except msgspec.DecodeError as error:
+            raise self._refused(str(error)) from None
+
+    def _refused(self, problem: str) -> InvalidArgumentError:
+        details: dict[str, Any] = {}
+        place = _PLACE.search(problem)
+        if place is not None:
+            details["field"] = place[1]
+            problem = f"{place[1]}: {problem[: place.start()]}"
+        elif (field := _FIELD.search(problem)) is not None:
+            details["field"] = field[1]
+            if problem.startswith(_UNKNOWN):
+                near = get_close_matches(field[1], self._fields, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self._fields)}"
+                problem = f"unknown field {field[1]}; {hint}"
+            elif "missing required" in problem:
+                problem = f"the field {field[1]} is missing"
+        return InvalidArgumentError(problem.replace("`", ""), **details)
+
+
+def whole(field: str, value: int | float, least: int, most: int) -> int:
+    """A whole number in [least, most]; `10.0` is one, as in JSON Schema.
+
+    Raises:
+        InvalidArgumentError: it is none.
+    """
+    if value != value // 1 or not least <= value <= most:
+        raise InvalidArgumentError(f"{field} must be a whole number in {least}..{most}, not {value!r:.40}", field=field)
+    return int(value)
+
+
+def is_given(raw: msgspec.Raw) -> bool:
+    """Whether an optional field has a value."""
+    data = bytes(raw)
+    return bool(data) and data != b"null"
