@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+LIST_WAIT_S: Final = 5.0
+"""How long the catalogue waits for a plugin that has not said yet what it offers."""
 
 
 class PluginHealth(IntEnum):
@@ -47,8 +50,8 @@ class PluginStatus:
 class ComponentCatalog(Protocol):
     """All plugins and what they offer."""
 
-    async def components(self) -> Sequence[ComponentDescription]:
-        """By path. Asks plugins that have not said yet (bounded: 5 s each)."""
+    async def components(self, wait_s: float = LIST_WAIT_S) -> Sequence[ComponentDescription]:
+        """By path. Waits up to `wait_s` seconds for plugins that have not said yet, all at once."""
         ...
 
     def plugins(self) -> Sequence[PluginStatus]:

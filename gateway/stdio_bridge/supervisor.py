@@ -6,12 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-from gateway.catalog import ComponentDescription, PluginStatus
+from gateway.catalog import LIST_WAIT_S, ComponentDescription, PluginStatus
 from gateway.stdio_bridge.handshake import OfferedComponent
 from gateway.stdio_bridge.pool import PluginServer
-
-LIST_WAIT_S: Final = 5.0
-"""How long the catalogue waits for a plugin that has not said yet what it offers."""
 
 
 class StdioSupervisor:
@@ -67,9 +64,9 @@ class RoutedCatalog:
         self._routes = routes
         self._plugins = plugins
 
-    async def components(self) -> Sequence[ComponentDescription]:
+    async def components(self, wait_s: float = LIST_WAIT_S) -> Sequence[ComponentDescription]:
         """By path. Plugins that are down or silent are left out: `plugins` says why."""
-        await asyncio.gather(*(plugin.wait_ready(LIST_WAIT_S) for plugin in self._plugins.values()))
+        await asyncio.gather(*(plugin.wait_ready(wait_s) for plugin in self._plugins.values()))
         found: dict[str, ComponentDescription] = {}
         for prefix, name in self._routes.items():
             plugin = self._plugins.get(name)

@@ -1,0 +1,57 @@
+"""Flows as files: read, checked, and what became of each. One that cannot be read does not keep others from being checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowspan.errors import FlowspanError
+from runtime_core.flow.diagnostics import Diagnostic, Level
+from runtime_core.flow.inspection import Inspection, inspect_document
+from runtime_core.flow.source import SourceDocument, read_document, to_stored_json
+from runtime_core.flow.types.components import KnownComponents
+from runtime_core.model.json_value import blob_id_of_json
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFile:
+    """A file that is to be checked. `document` is None exactly if `problem` says why it cannot be read."""
+
+    name: str
+    document: SourceDocument | None
+    problem: FlowspanError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """What is wrong with a file. `inspection`: None where it could not be read; `flow_id`: None where it is no flow."""
+
+    file: FlowFile
+    inspection: Inspection | None
+    flow_id: str | None
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """In the order of their places."""
+        found = () if self.inspection is None else self.inspection.findings
+        return tuple(sorted(found, key=lambda one: (one.line or 0, one.column or 0)))
+
+    def is_ok(self, *, strict: bool) -> bool:
+        """Whether nothing fails it: no fatal finding, no error; with `strict` no warning either."""
+        return self.inspection is not None and all(one.level is Level.WARNING and not strict for one in self.inspection.findings)
+
+
+def read_flow(data: bytes, name: str) -> FlowFile:
+    """Read a flow's bytes; JSON or YAML as the content tells."""
+    try:
+        return FlowFile(name, read_document(data))
+    except FlowspanError as error:
+        return FlowFile(name, None, error)
+
+
+def check_file(file: FlowFile, components: KnownComponents | None) -> CheckedFile:
+    """Check what was read."""
+    if file.document is None:
+        return CheckedFile(file, None, None)
+    found = inspect_document(file.document, components)
+    flow_id = None if found.types is None else blob_id_of_json(to_stored_json(file.document))
+    return CheckedFile(file, found, flow_id)

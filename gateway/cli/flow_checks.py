@@ -1,0 +1,62 @@
+"""What `validate` and `infer` share: the files, the configuration that holds for each, and what its plugins offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.authoring.checking.configured import ConfiguredComponents, PathRecorder
+from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, read_flow
+from gateway.cli.component_answers import Answers, ask_plugins
+from gateway.cli.exits import UsageError, say
+from gateway.cli.inputs import STDIN, read_whole
+from gateway.config import find_config, load_config
+
+
+def read_files(names: Sequence[str]) -> list[FlowFile]:
+    """The files, in their order; each once, however often it is named."""
+    files = []
+    for name in dict.fromkeys(names):
+        shown = "stdin" if name == STDIN else name
+        try:
+            files.append(read_flow(read_whole(name), shown))
+        except UsageError as error:
+            files.append(FlowFile(shown, None, error))
+    return files
+
+
+def known_components(files: Sequence[FlowFile], config: Path | None, *, offline: bool) -> list[ConfiguredComponents]:
+    """What is known for each file: from the configuration that holds for it, and, unless `offline`, from the plugins that
+    its steps are routed to. Plugins of one configuration are asked together. Notes go to stderr.
+
+    Raises:
+        ConfigError: a configuration is wrong.
+    """
+    paths = [config or find_config(_directory(file)) for file in files]
+    known: dict[Path | None, ConfiguredComponents] = {}
+    for path in dict.fromkeys(paths):
+        loaded = load_config(path, beside=None if path is not None else _directory(files[paths.index(path)]))
+        for note in loaded.notes:
+            say(f"flowspan: {loaded.path}: {note}")
+        answers = Answers({})
+        if not offline:
+            recorder = PathRecorder()
+            for file, own in zip(files, paths, strict=True):
+                if own == path:
+                    check_file(file, recorder)
+            answers = ask_plugins(loaded, ConfiguredComponents(loaded.config).plugins_of(recorder.paths))
+        for note in answers.notes:
+            say(f"flowspan: {note}")
+        known[path] = ConfiguredComponents(loaded.config, answers.offered)
+    return [known[path] for path in paths]
+
+
+def check_files(names: Sequence[str], config: Path | None, *, offline: bool) -> list[CheckedFile]:
+    """Read and check files. Raises ConfigError."""
+    files = read_files(names)
+    known = known_components(files, config, offline=offline)
+    return [check_file(file, components) for file, components in zip(files, known, strict=True)]
+
+
+def _directory(file: FlowFile) -> Path:
+    return Path() if file.name == "stdin" else Path(file.name).parent

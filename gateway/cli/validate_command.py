@@ -1,0 +1,96 @@
+"""`validate`: all that can be said of flows without running them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from gateway.authoring.checking.documents import CheckedFile
+from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, USAGE, UsageError, say
+from gateway.cli.flow_checks import check_files
+from gateway.cli.output import OutputClosedError, write_stdout
+from runtime_core.flow.diagnostics import Level
+
+_COLOURS: Final = {Level.FATAL: "\x1b[1;31m", Level.ERROR: "\x1b[31m", Level.WARNING: "\x1b[33m"}
+_PLAIN: Final = "\x1b[0m"
+
+
+def validate(names: Sequence[str], config: Path | None, *, strict: bool, offline: bool, as_json: bool) -> int:
+    """Check flows. 2 if a file cannot be opened; 1 if one has a fatal finding or an error, with `strict` also a warning.
+
+    Raises:
+        ConfigError: a configuration is wrong.
+    """
+    from gateway.telemetry import setup_telemetry
+
+    # What a plugin does wrong at its start is said in a note.
+    setup_telemetry(level="error")
+    try:
+        checked = check_files(names, config, offline=offline)
+        if as_json:
+            write_stdout(msgspec.json.encode({"files": [_to_json(one, strict=strict) for one in checked]}) + b"\n")
+        else:
+            coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+            lines = [line for one in checked for line in _lines(one, coloured=coloured)]
+            write_stdout("".join(f"{line}\n" for line in lines).encode())
+            say(_summary(checked))
+    except KeyboardInterrupt:
+        say("flowspan: interrupted")
+        return INTERRUPTED
+    except OutputClosedError:
+        return RUN_FAILED
+    if any(isinstance(one.file.problem, UsageError) for one in checked):
+        return USAGE
+    return SUCCESS if all(one.is_ok(strict=strict) for one in checked) else RUN_FAILED
+
+
+def _to_json(checked: CheckedFile, *, strict: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"file": checked.file.name, "ok": checked.is_ok(strict=strict)}
+    if checked.flow_id is not None:
+        shown["flowId"] = checked.flow_id
+    problem = checked.file.problem
+    if problem is not None:
+        shown["error"] = {"reason": problem.reason.value, "message": problem.message, "details": problem.details}
+    return shown | {"diagnostics": [finding.to_json() for finding in checked.findings]}
+
+
+def _lines(checked: CheckedFile, *, coloured: bool) -> list[str]:
+    """A line for each finding: `file:line:column: level: message (kind code)`."""
+    name = checked.file.name
+    problem = checked.file.problem
+    if problem is not None:
+        line, column = problem.details.get("line"), problem.details.get("column")
+        place = f":{line}:{column or 1}" if line else ""
+        message = problem.message.removeprefix(f"{name}: ")
+        return [f"{name}{place}: {_shown(Level.FATAL, coloured=coloured)}: {message} ({problem.reason.value})"]
+    lines = []
+    for finding in checked.findings:
+        place = f":{finding.line}:{finding.column}" if finding.line is not None else ""
+        level = _shown(finding.level, coloured=coloured)
+        lines.append(f"{name}{place}: {level}: {finding.message} ({finding.kind} {finding.code})")
+    return lines
+
+
+def _shown(level: Level, *, coloured: bool) -> str:
+    return f"{_COLOURS[level]}{level.value}{_PLAIN}" if coloured else level.value
+
+
+def _summary(checked: Sequence[CheckedFile]) -> str:
+    levels = [finding.level for one in checked for finding in one.findings]
+    levels += [Level.FATAL for one in checked if one.file.problem is not None]
+    counts = [
+        f"{count} {word if count == 1 else words}"
+        for level, word, words in (
+            (Level.FATAL, "fatal finding", "fatal findings"),
+            (Level.ERROR, "error", "errors"),
+            (Level.WARNING, "warning", "warnings"),
+        )
+        if (count := levels.count(level))
+    ]
+    files = f"{len(checked)} {'flow' if len(checked) == 1 else 'flows'}"
+    return f"flowspan: {files} checked: {', '.join(counts) or 'nothing found'}"
