@@ -66,11 +66,12 @@ class ServerOptions:
 
 
 @asynccontextmanager
-async def embedded_client(loaded: LoadedConfig, state: Path | None) -> AsyncIterator[AsyncClient]:
+async def embedded_client(loaded: LoadedConfig, state: Path | None, *, in_memory: bool = False) -> AsyncIterator[AsyncClient]:
     """A gateway in this process with a store of its own, and a client of it.
 
     Args:
         state: the store's directory, kept; None: one that goes with the command.
+        in_memory: without `state`, no directory at all.
     """
     from flowspan.client import AsyncClient, RetryPolicy
     from gateway.app import open_gateway
@@ -81,9 +82,8 @@ async def embedded_client(loaded: LoadedConfig, state: Path | None) -> AsyncIter
     private = Path(tempfile.mkdtemp(prefix="flowspan-"))
     try:
         socket = f"unix:{private / 'gateway.sock'}"
-        parts = assemble(
-            loaded.config, store=state or private / "state", listen=[socket], name=str(loaded.path or "flowspan.yml")
-        )
+        store = state or (None if in_memory else private / "state")
+        parts = assemble(loaded.config, store=store, listen=[socket], name=str(loaded.path or "flowspan.yml"))
         gateway = await open_gateway(parts)
         try:
             await _plugins_up(gateway)

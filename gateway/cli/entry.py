@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli.entries.schema import schema_app
+from gateway.cli.entries.test import run_tests
 from gateway.cli.options import (
     BlobType,
     Ca,
@@ -65,6 +66,7 @@ config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
 app.add_typer(schema_app, name="schema")
+app.command("test")(run_tests)
 
 
 @app.command()

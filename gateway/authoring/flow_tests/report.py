@@ -33,10 +33,11 @@ class Verdict(StrEnum):
 _WORDS: Final = {
     Verdict.PASSED: "ok",
     Verdict.FAILED: "FAILED",
-    Verdict.NO_EXPECTATION: "ok, no expectation",
+    Verdict.NO_EXPECTATION: "ok",
     Verdict.UPDATED: "updated",
     Verdict.NOT_RUN: "NOT RUN",
 }
+_WORD_CHARS: Final = max(map(len, _WORDS.values()))
 _COLOURS: Final = {Verdict.PASSED: 32, Verdict.NO_EXPECTATION: 33, Verdict.UPDATED: 36, Verdict.FAILED: 31, Verdict.NOT_RUN: 31}
 """SGR codes of terminals."""
 
@@ -116,7 +117,7 @@ def file_lines(report: FileReport, *, with_diff: bool = False, verbose: bool = F
     for case in report.cases:
         lines += _case_lines(case, with_diff=with_diff, verbose=verbose, colour=colour)
     if report.error is not None:
-        lines.append(f"  {_painted('ERROR', 31, colour)}  {report.error.message}")
+        lines.append(f"  {_painted('ERROR'.ljust(_WORD_CHARS), 31, colour)}  {report.error.message}")
     return lines
 
 
@@ -200,7 +201,9 @@ def diff_lines(report: CaseReport) -> list[str]:
 
 
 def _case_lines(report: CaseReport, *, with_diff: bool, verbose: bool, colour: bool) -> list[str]:
-    lines = [f"  {_painted(_WORDS[report.verdict], _COLOURS[report.verdict], colour)}  {report.case.name}"]
+    word = _painted(_WORDS[report.verdict].ljust(_WORD_CHARS), _COLOURS[report.verdict], colour)
+    note = " (no expected output)" if report.verdict is Verdict.NO_EXPECTATION else ""
+    lines = [f"  {word}  {report.case.name}{note}"]
     if not report.is_good:
         lines += [f"      {line}" for line in failure_lines(report)]
     if with_diff:
