@@ -31,6 +31,7 @@ from flowspan.flows.yaml_text import to_yaml
 _UNSET: Final[Any] = object()
 _CANDIDATES: Final = 500
 """Comparing a name with many others is slow; hints are a courtesy."""
+_DEFINITIONS: Final = "$defs"
 # Objects and arrays that a part of the document stands in.
 _IN_FLOW: Final = 1
 _IN_STEP: Final = 3
@@ -78,6 +79,7 @@ class FlowBuilder(Embeddable):
         self._schemas: dict[str, JsonValue] = {}
         self._step_schemas: JsonObject = {}
         self._declared: JsonObject = {}
+        self._definitions: JsonObject = {}
         self._required: list[JsonValue] = []
         self._used_variables: dict[str, None] = {}
         self._output: JsonValue = _UNSET
@@ -167,12 +169,18 @@ class FlowBuilder(Embeddable):
         if env_var is not None:
             about["env_var"] = text_of(env_var, f"{place}, env_var")
         is_required = _flag(required, f"{place}, required")
-        own = _schema(schema, place, _IN_NAMED_SCHEMAS).document if schema is not None else {}
+        own = {} if schema is None else _schema(schema, place, _IN_NAMED_SCHEMAS).document
         if not isinstance(own, dict):
             refuse(f"its schema is an object, not {own}", place)
         if twice := sorted(own.keys() & about.keys()):
             refuse(f"{twice[0]!r} stands in the schema too", place)
-        self._declared[name] = self._taken(object_of({**own, **about}, place, above=_IN_NAMED_SCHEMAS))
+        whole = {**own, **about}
+        shared = self._shared_definitions(whole.pop(_DEFINITIONS, None), place)
+        declaration = object_of(whole, place, above=_IN_NAMED_SCHEMAS)
+        if "default" in whole and _mentions_secret(declaration.document):
+            refuse("the default of a secret would stand in the flow for all to read; give it with the run", place)
+        self._declared[name] = self._taken(declaration)
+        self._definitions.update(shared)
         if is_required:
             self._required.append(name)
         return VariableHandle(self, name)
@@ -284,7 +292,11 @@ class FlowBuilder(Embeddable):
         schemas = dict(self._schemas)
         if self._declared:
             variables: JsonObject = {"type": "object", "properties": self._declared}
-            schemas["variables"] = variables | ({"required": self._required} if self._required else {})
+            if self._definitions:
+                variables[_DEFINITIONS] = self._definitions
+            if self._required:
+                variables["required"] = self._required
+            schemas["variables"] = variables
         if self._step_schemas:
             schemas["steps"] = {"type": "object", "properties": self._step_schemas}
         if schemas:
@@ -352,6 +364,16 @@ class FlowBuilder(Embeddable):
             refuse("is set already", field)
         self._schemas[part] = self._taken(_schema(schema, field, _IN_SCHEMAS))
 
+    def _shared_definitions(self, definitions: object, place: str) -> JsonObject:
+        """Definitions of one variable's schema: references to them are looked up in the schema of all variables."""
+        shared: JsonObject = {}
+        if isinstance(definitions, dict):
+            for name, schema in definitions.items():
+                if self._definitions.get(name, schema) != schema:
+                    refuse(f"the definition {name!r} differs from that of a variable declared before; rename it", place)
+                shared[name] = self._taken(data_of(schema, place, above=_IN_NAMED_SCHEMAS))
+        return shared
+
     def _add_named(
         self, listed: dict[str, JsonValue], kind: str, name: str, description: str | None, more: dict[str, object], above: int
     ) -> None:
@@ -370,6 +392,19 @@ def _schema(schema: object, place: str, above: int, step: str | None = None) -> 
     if not isinstance(fragment.document, (dict, bool)):
         refuse(f"a JSON Schema is a dict, a bool or a pydantic model class, not {kind_of(schema)}", place, step)
     return fragment
+
+
+def _mentions_secret(schema: JsonValue) -> bool:
+    stack: list[JsonValue] = [schema]
+    while stack:
+        one = stack.pop()
+        if isinstance(one, dict):
+            if one.get("is_secret") is True:
+                return True
+            stack += one.values()
+        elif isinstance(one, list):
+            stack += one
+    return False
 
 
 def _duration(value: object, step: str) -> JsonValue:
