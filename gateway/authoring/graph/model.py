@@ -79,7 +79,7 @@ class Node:
     """A node.
 
     Attributes:
-        id: the JSON pointer of what it stands for (`/steps/0`, `/output`, the place of a `$if`), `$input` or `$variable`;
+        id: the JSON pointer of what it stands for (`/steps/0`, `/output`, `/output/$if`), `$input` or `$variable`;
             unique within its graph.
         label: the step's id, or a word.
         component, plugin: of steps; what the step calls, and who offers that.

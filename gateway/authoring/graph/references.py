@@ -36,7 +36,7 @@ class Arm:
     """One way through a branch.
 
     Attributes:
-        pointer: of the object that branches.
+        pointer: of the member that branches, such as `/output/$if`; of the object that holds `onSkip` or `default`.
         label: `if` (the condition), `then`, `else`; `1`, `2`, ... of `$coalesce`; `if skipped`; `default`.
         is_certain: evaluated in any case: a condition, and the first element of `$coalesce`.
     """
@@ -100,12 +100,12 @@ def walk(value: JsonValue, pointer: str, arms: tuple[Arm, ...] = ()) -> Iterator
         yield Literal(value["$literal"], f"{pointer}/$literal")
     elif reserved == "$if":
         for key, label in (("$if", "if"), ("then", "then"), ("else", "else")):
-            arm = Arm(BranchKind.IF, pointer, label, key == "$if")
+            arm = Arm(BranchKind.IF, f"{pointer}/$if", label, key == "$if")
             yield from walk(value.get(key), f"{pointer}/{key}", (*arms, arm))
     elif reserved == "$coalesce":
         elements = value["$coalesce"]
         for index, element in enumerate(elements if type(elements) is list else ()):
-            arm = Arm(BranchKind.COALESCE, pointer, str(index + 1), index == 0)
+            arm = Arm(BranchKind.COALESCE, f"{pointer}/$coalesce", str(index + 1), index == 0)
             yield from walk(element, f"{pointer}/$coalesce/{index}", (*arms, arm))
     elif reserved == "$step":
         yield from _step(value, pointer, arms)

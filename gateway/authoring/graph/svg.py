@@ -41,9 +41,9 @@ def to_svg(graph: FlowGraph) -> str:
     body_x = (width - body.width) / 2
     full_width, full_height = width + 2 * MARGIN, head + body.height + 2 * MARGIN + legend_height
     size = f'width="{_n(full_width)}" height="{_n(full_height)}"'
+    view = f'viewBox="0 0 {_n(full_width)} {_n(full_height)}"'
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_n(full_width)} {_n(full_height)}" role="img" '
-        + f'aria-label="{xml_text(graph.title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view} role="img" aria-label="{xml_text(graph.title)}">',
         f"<style>\n{style_sheet(len(plugins), has_statuses=is_run)}\n</style>",
         _ARROW,
         f'<rect class="bg" {size} rx="10"/>',
