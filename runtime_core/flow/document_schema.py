@@ -13,8 +13,8 @@ from flowspan.errors import FlowErrorCode
 from flowspan.flows.durations import DURATION_PATTERN, MAX_DURATION_S
 from flowspan.flows.paths import FIELD_PATTERN, INDEX_PATTERN
 from runtime_core.flow.document import DEFAULT_MAX_RETRIES, BackoffKind, OnErrorAction
-from runtime_core.flow.expression_syntax import COMPANIONS, OLD_KEY, RESERVED_KEYS
-from runtime_core.flow.parse import ALWAYS_ALLOWED, MAX_RETRIES, MAX_STEPS
+from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, COMPANIONS, OLD_KEY, RESERVED_KEYS
+from runtime_core.flow.parse import MAX_RETRIES, MAX_STEPS
 from runtime_core.flow.schema_keywords import SCHEMA, json_schema_definition
 from runtime_core.model.json_value import JsonObject, JsonValue
 
@@ -215,7 +215,7 @@ def _companion(reserved: str, name: str) -> JsonObject:
 
 
 def _on_skip() -> JsonObject:
-    return _object(
+    schema = _object(
         "What stands here if the step was skipped.",
         {
             "action": {
@@ -226,6 +226,8 @@ def _on_skip() -> JsonObject:
         },
         required=["action"],
     )
+    ignored: JsonObject = {"properties": {"defaultValue": {"const": None}}}
+    return {**schema, "if": {"properties": {"action": {"const": "skip"}}}, "then": ignored}
 
 
 def _schemas() -> JsonObject:
@@ -293,7 +295,11 @@ def _test() -> JsonObject:
     case = _object(
         "One case: an input and what must come out.",
         {
-            "name": {"type": "string", "description": "Unique in this flow; `flowspan test --case NAME` runs it alone."},
+            "name": {
+                "type": "string",
+                "pattern": "\\S",
+                "description": "Unique in this flow; `flowspan test --case NAME` runs it alone.",
+            },
             "description": _nullable("string", "What the case is about."),
             "input": {"description": "The item's input, a literal."},
             "output": _or_null(
@@ -303,37 +309,55 @@ def _test() -> JsonObject:
         },
         required=["name", "input"],
     )
-    return _object(
+    schema = _object(
         "Tests of this flow, run by `flowspan test`.",
         {
-            "config": _nullable("object", "A configuration for the tests, such as one with a mock plugin."),
-            "configFile": _nullable("string", "The file with the configuration for the tests, relative to this one."),
-            "cases": {**_nullable("array", "The cases; all of a file run as one run."), "items": case},
+            "cases": {"type": "array", "items": case, "description": "The cases; all of a file run as one run."},
+            "config": _nullable("object", "The configuration for the tests, such as one with a mock plugin."),
+            "configFile": _nullable("string", "Instead of `config`: a file with it, relative to this one."),
+            "variables": _nullable("object", "The variables of the run."),
         },
+        required=["cases"],
     )
+    both: JsonObject = {
+        "properties": {"config": {"type": "object"}, "configFile": {"type": "string"}},
+        "required": ["config", "configFile"],
+    }
+    return {**schema, "not": both}
 
 
 def _flow_result() -> JsonObject:
     error: JsonObject = {
-        "type": "object",
-        "description": "`code` and `message` are compared exactly.",
+        "type": ["object", "null"],
+        "description": "With failed: `code` and `message` are compared exactly.",
         "properties": {
-            "code": {"enum": [code.value for code in FlowErrorCode], "description": "What kind of error."},
-            "message": {"type": "string"},
-            "data": {},
+            "code": {"enum": [*(code.value for code in FlowErrorCode), None], "description": "What kind of error."},
+            "message": {"type": ["string", "null"], "description": "The message, to the letter."},
+            "data": {"description": "What the error carries; it may carry more."},
         },
+        "additionalProperties": False,
     }
+    members: JsonObject = {
+        "value": {"description": "With success: the output."},
+        "result": {"description": "The older spelling of `value`.", **_UNSUGGESTED},
+        "error": error,
+        "reason": {"type": ["string", "null"], "description": "With skipped: why."},
+    }
+    of_outcome = {"success": ("value", "result"), "failed": ("error",), "skipped": ("reason",)}
+    rules: list[JsonValue] = [
+        {
+            "if": {"properties": {"outcome": {"const": outcome}}},
+            "then": {"properties": dict.fromkeys(("outcome", *names), True), "additionalProperties": False},
+        }
+        for outcome, names in of_outcome.items()
+    ]
     return {
         "type": "object",
         "description": "The outcome of an item.",
-        "properties": {
-            "outcome": {"enum": ["success", "failed", "skipped"], "description": "How it ended."},
-            "value": {"description": "With success: the output."},
-            "result": {"description": "The older spelling of `value`."},
-            "error": error,
-            "reason": {"type": "string", "description": "With skipped: why."},
-        },
+        "properties": {"outcome": {"enum": list(of_outcome), "description": "How it ended."}, **members},
         "required": ["outcome"],
+        "allOf": rules,
+        "not": {"required": ["value", "result"]},
     }
 
 

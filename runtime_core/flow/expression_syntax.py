@@ -41,6 +41,9 @@ COMPANIONS: Final[dict[str, tuple[str, ...]]] = {
     "$variable": ("default",),
 }
 OLD_KEY: Final = "$from"
+ON_SKIP_FIELDS: Final = ("action", "defaultValue")
+ALWAYS_ALLOWED: Final = frozenset(("schema", "$schema"))
+"""Fields that are free in every object of a flow, like those that begin with `x-`."""
 _NULL: Final = Constant(b"null")
 
 
@@ -156,10 +159,17 @@ class ExpressionCompiler:
         if value is None:
             return None
         action = value.get("action") if type(value) is dict else None
-        if action == "useDefault":
-            return self.compile(value.get("defaultValue"), f"{pointer}/defaultValue")  # type: ignore[union-attr]
-        if action != "skip":
+        if type(value) is not dict or (action != "skip" and action != "useDefault"):
             self._log.report(3004, "onSkip needs an action, 'skip' or 'useDefault'", pointer)
+            return None
+        for key in value:
+            if key not in ON_SKIP_FIELDS and key not in ALWAYS_ALLOWED and not key.startswith("x-"):
+                hint = self._log.nearest(key, ON_SKIP_FIELDS)
+                self._log.report(1005, f"unknown field {key!r}{hint}", f"{pointer}/{escape_pointer_token(key)}")
+        if action == "useDefault":
+            return self.compile(value.get("defaultValue"), f"{pointer}/defaultValue")
+        if value.get("defaultValue") is not None:
+            self._log.report(1006, "'defaultValue' is ignored beside the action 'skip'", f"{pointer}/defaultValue")
         return None
 
     def _compile_variable(self, value: JsonObject, pointer: str) -> Expression:

@@ -22,7 +22,7 @@ from runtime_core.flow.document import (
     RetrySettings,
     Step,
 )
-from runtime_core.flow.expression_syntax import ExpressionCompiler
+from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, ExpressionCompiler
 from runtime_core.flow.graph import reachable_steps
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue
@@ -64,7 +64,7 @@ STEP_FIELDS: Final = (
 )
 ON_ERROR_FIELDS: Final = ("action", "defaultValue", "maxRetries")
 RETRY_FIELDS: Final = ("maxRetries", "backoff")
-ALWAYS_ALLOWED: Final = frozenset(("schema", "$schema"))
+EXAMPLE_FIELDS: Final = ("name", "description", "input")
 
 _Choice = TypeVar("_Choice", OnErrorAction, BackoffKind)
 _Member = TypeVar("_Member", str, int, bool, list[JsonValue], JsonObject)
@@ -104,7 +104,8 @@ class _FlowReader:
             log.report(1001, "the flow has no name", "")
         if description is None:
             log.report(1002, "the flow has no description", "")
-        examples = self._of_type(value, "examples", list, "")
+        examples = self._of_type(value, "examples", list, "") or []
+        self._check_examples(examples)
         flow = Flow(
             value=value,
             name=name,
@@ -114,7 +115,7 @@ class _FlowReader:
             steps=self._steps(),
             output=value.get("output"),
             test=self._of_type(value, "test", dict, ""),
-            examples=tuple(examples or ()),
+            examples=tuple(examples),
             metadata=self._of_type(value, "metadata", dict, "") or {},
         )
         self._check_expressions(flow)
@@ -126,6 +127,21 @@ class _FlowReader:
         steps = self._of_type(properties, "steps", dict, "/schemas/properties") or {}
         self._of_type(steps, "properties", dict, "/schemas/properties/steps")
         return read_schemas(self._value, self._log)
+
+    def _check_examples(self, examples: list[JsonValue]) -> None:
+        """What is wrong with one hinders no run, so nothing here is fatal."""
+        for index, example in enumerate(examples):
+            pointer = f"/examples/{index}"
+            if type(example) is not dict:
+                self._log.report(2002, f"an example is an object, not {_kind(example)}", pointer)
+                continue
+            self._report_unknown(example, EXAMPLE_FIELDS, pointer)
+            if type(example.get("name")) is not str:
+                self._log.report(2002, "an example has a name, a string", pointer)
+            if "input" not in example:
+                self._log.report(2002, "an example has an input; write null if the flow uses none", pointer)
+            if type(example.get("description")) not in (str, type(None)):
+                self._log.report(2002, "'description' is a string", f"{pointer}/description")
 
     def _steps(self) -> tuple[Step, ...]:
         listed = self._of_type(self._value, "steps", list, "") or []

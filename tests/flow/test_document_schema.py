@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from runtime_core.flow.diagnostics import Diagnostic
 from runtime_core.flow.document_schema import flow_schema
-from runtime_core.flow.expression_syntax import OLD_KEY, RESERVED_KEYS
+from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, OLD_KEY, ON_SKIP_FIELDS, RESERVED_KEYS
 from runtime_core.flow.parse import (
-    ALWAYS_ALLOWED,
+    EXAMPLE_FIELDS,
     FLOW_FIELDS,
     MAX_RETRIES,
     MAX_STEPS,
@@ -61,8 +61,10 @@ def test_it_is_a_schema() -> None:
         (SCHEMA["$defs"]["step"], STEP_FIELDS),
         (SCHEMA["$defs"]["onError"], ON_ERROR_FIELDS),
         (SCHEMA["$defs"]["retry"], RETRY_FIELDS),
+        (SCHEMA["$defs"]["onSkip"], ON_SKIP_FIELDS),
+        (SCHEMA["$defs"]["example"], EXAMPLE_FIELDS),
     ],
-    ids=["flow", "step", "onError", "retry"],
+    ids=["flow", "step", "onError", "retry", "onSkip", "example"],
 )
 def test_it_names_the_fields_that_the_parser_knows(described: dict[str, Any], fields: tuple[str, ...]) -> None:
     assert set(described["properties"]) == {*fields, *ALWAYS_ALLOWED}
@@ -83,7 +85,7 @@ def test_everything_that_an_editor_offers_is_explained() -> None:
         if not isinstance(part, dict):
             continue
         for keyword in ("properties", "$defs"):
-            for name, member in part.get(keyword, {}).items() if keyword != "properties" or "then" not in place else ():
+            for name, member in part.get(keyword, {}).items() if not {"if", "then"} & set(place.split("/")) else ():
                 where = f"{place}/{keyword}/{name}"
                 stack.append((where, member))
                 if not {"description", "doNotSuggest"} & member.keys() and where not in SELF_EXPLAINING:
@@ -95,8 +97,6 @@ def test_everything_that_an_editor_offers_is_explained() -> None:
 SELF_EXPLAINING: Final = {
     "/$defs/schemas/properties/type",
     "/$defs/schemas/properties/properties",
-    "/$defs/flowResult/properties/error/properties/message",
-    "/$defs/flowResult/properties/error/properties/data",
 }
 
 
@@ -131,6 +131,9 @@ EXPRESSIONS: Final[list[tuple[Any, bool]]] = [
     ({"$step": "a", "onSkip": {"action": "ignore"}}, False),
     ({"$step": "a", "onSkip": {}}, False),
     ({"$step": "a", "onSkip": "skip"}, False),
+    ({"$step": "a", "onSkip": {"action": "skip", "defaultvalue": 1}}, False),
+    ({"$step": "a", "onSkip": {"action": "skip", "defaultValue": 1}}, False),
+    ({"$step": "a", "onSkip": {"action": "skip", "defaultValue": None, "x-why": 1}}, True),
     ({"$variable": "k"}, True),
     ({"$variable": "$.k[0]", "default": None}, True),
     ({"$variable": "$['a b']"}, True),
@@ -227,6 +230,11 @@ FLOWS: Final[list[tuple[Any, bool]]] = [
     ({"metadata": "x"}, False),
     ({"examples": {}}, False),
     ({"examples": [{"name": "a", "input": None, "description": "d"}]}, True),
+    ({"examples": [{"name": "a"}]}, False),
+    ({"examples": [{"input": 1}]}, False),
+    ({"examples": [{"name": "a", "input": 1, "output": 2}]}, False),
+    ({"examples": [{"name": "a", "input": 1, "description": 2}]}, False),
+    ({"examples": ["a"]}, False),
     ({"test": []}, False),
     ({"schemas": []}, False),
     ({"schemas": {"properties": []}}, False),
@@ -271,14 +279,12 @@ def objects_of(fields: dict[str, st.SearchStrategy[Any]], mistakes: tuple[str, .
 
 
 def expressions(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    on_skip = st.fixed_dictionaries({"action": st.just("useDefault")}, optional={"defaultValue": inner})
+    on_skip = st.fixed_dictionaries({"action": st.sampled_from(["skip", "useDefault"])}, optional={"defaultValue": inner})
     return st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(st.sampled_from(["a", "b", "then", "path", "action"]), inner, max_size=3),
         st.fixed_dictionaries({"$input": PATHS}),
-        st.fixed_dictionaries(
-            {"$step": IDS}, optional={"path": PATHS, "onSkip": on_skip | st.just({"action": "skip"}) | st.none()}
-        ),
+        st.fixed_dictionaries({"$step": IDS}, optional={"path": PATHS, "onSkip": on_skip | st.none()}),
         st.fixed_dictionaries({"$variable": st.sampled_from(["k", "$.k", "$['k'][0]"])}, optional={"default": inner}),
         st.fixed_dictionaries({"$if": inner, "then": inner}, optional={"else": inner}),
         st.fixed_dictionaries({"$coalesce": st.lists(inner, max_size=3)}),
