@@ -10,6 +10,7 @@ import typer
 
 from gateway.cli.entries.schema import schema_app
 from gateway.cli.entries.test import run_tests
+from gateway.cli.entries.validate import validate
 from gateway.cli.options import (
     BlobType,
     Ca,
@@ -66,6 +67,7 @@ config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
 app.add_typer(schema_app, name="schema")
+app.command()(validate)
 app.command("test")(run_tests)
 
 
