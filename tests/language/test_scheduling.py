@@ -60,7 +60,7 @@ async def test_an_item_fails_when_its_output_or_a_must_execute_step_failed_in_ru
     top = await run(document, answers=answers)
     assert top.result["outcome"] == outcome
     assert top.status.status is (RunStatusCode.FAILED if outcome == "failed" else RunStatusCode.SUCCESS)
-    parent = flow({"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": document}}}, output=of("e"))
+    parent = flow({"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": document}, "input": None}}, output=of("e"))
     async with language(**answers) as one:
         nested = await one.run(parent, None)
         assert nested.value["result"] == top.result
