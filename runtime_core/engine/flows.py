@@ -12,9 +12,11 @@ from flowspan.errors import FlowInvalidError, InvalidArgumentError, NotFoundErro
 from runtime_core.api import FlowDocument, StoredFlow
 from runtime_core.flow.diagnostics import MAX_SHOWN, Diagnostic, worst_first
 from runtime_core.flow.document import Flow
+from runtime_core.flow.inspection import inspect_document
 from runtime_core.flow.parse import CheckedFlow, check_flow
 from runtime_core.flow.plan import FlowPlan, compile_flow
-from runtime_core.flow.source import check_document, read_document, to_stored_json
+from runtime_core.flow.source import read_document, to_stored_json
+from runtime_core.flow.types.components import KnownComponents
 from runtime_core.model.ids import parse_blob_id
 from runtime_core.model.json_value import JsonObject, blob_id_of_json, decode_json
 from runtime_core.ports import Store, StoredBlob
@@ -26,8 +28,10 @@ CACHED_PLANS: Final = 256
 class FlowLibrary:
     """Flows of a store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, components: KnownComponents | None = None) -> None:
+        """`components`: what is known of them where a flow is stored; None: nothing."""
         self._store = store
+        self._components = components
         self._plans: OrderedDict[tuple[str, str, bytes], FlowPlan] = OrderedDict()
 
     async def plan(self, namespace: str, flow_id: str, overrides: bytes | None = None) -> FlowPlan:
@@ -59,18 +63,20 @@ class FlowLibrary:
 
     async def store_flow(self, document: bytes, namespace: str, *, is_yaml: bool | None, dry_run: bool) -> StoredFlow:
         """See `RuntimeApi.store_flow`."""
-        parsed = check_document(read_document(document, is_yaml=is_yaml))
-        diagnostics = [finding.to_json() for finding in worst_first(parsed.diagnostics)]
-        if parsed.flow is None:
+        source = read_document(document, is_yaml=is_yaml)
+        found = inspect_document(source, self._components)
+        diagnostics = [finding.to_json() for finding in worst_first(found.findings)]
+        flow = found.checked.flow
+        if flow is None:
             if dry_run:
                 return StoredFlow("", None, diagnostics)
-            raise _not_a_flow("the document", parsed.diagnostics)
-        compile_flow(parsed.flow)
-        stored = to_stored_json(parsed.document)
+            raise _not_a_flow("the document", found.findings)
+        compile_flow(flow)
+        stored = to_stored_json(source)
         flow_id = blob_id_of_json(stored)
         if not dry_run:
             await self._store.put_blob(namespace, flow_id, "flow", stored)
-        return StoredFlow(flow_id, parsed.flow.name, diagnostics)
+        return StoredFlow(flow_id, flow.name, diagnostics)
 
     async def get_flow(self, namespace: str, flow_id: str) -> FlowDocument:
         blob = await self._blob(namespace, flow_id)

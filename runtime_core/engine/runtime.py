@@ -28,6 +28,7 @@ from runtime_core.engine.open_runs import OpenRuns
 from runtime_core.engine.queries import Queries, refuse_not_ended
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.reruns import Reruns
+from runtime_core.engine.routed_components import RoutedComponents
 from runtime_core.engine.submits import Submissions, refuse_full, refuse_stopping
 from runtime_core.engine.variables import SessionSecretBox, VariableKeeper
 from runtime_core.engine.watching import Watching
@@ -81,7 +82,7 @@ class Runtime:
         self.naming = naming
         self.epoch = 0
         self.failed: BaseException | None = None
-        self.flows = FlowLibrary(store)
+        self.flows = FlowLibrary(store, RoutedComponents(router))
         self.dispatcher = Dispatcher(store, router, clock, limits, naming)
         self.observer = observer
         self.blobs = Blobs(store, self.refuse_if_not_serving)

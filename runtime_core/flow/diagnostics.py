@@ -114,6 +114,10 @@ class DiagnosticLog:
             self.findings.append(Diagnostic(code, message, path, level))
         self.has_fatal = self.has_fatal or level is Level.FATAL
 
+    def take(self, finding: Diagnostic) -> None:
+        """Note a finding that was made elsewhere, for the same document."""
+        self.report(finding.code, finding.message, finding.path, finding.level)
+
     def nearest(self, name: str, known: Collection[str]) -> str:
         """`; did you mean 'x'?` where a known name is close; nothing once the findings outnumber what anyone is shown."""
         if len(self.findings) >= MAX_SHOWN or len(known) > _MAX_CANDIDATES or len(name) > _MAX_NAME_CHARS:

@@ -34,9 +34,11 @@ def inspect_flow(checked: CheckedFlow, components: KnownComponents | None = None
     if checked.flow is None:
         return Inspection(checked, None, checked.diagnostics)
     log = DiagnosticLog()
+    for finding in checked.diagnostics:
+        log.take(finding)
     types = check_types(checked.flow, log, components)
     check_embedded(checked.flow, log, components)
-    return Inspection(checked, types, (*checked.diagnostics, *log.findings))
+    return Inspection(checked, types, tuple(log.findings))
 
 
 def inspect_document(document: SourceDocument, components: KnownComponents | None = None) -> Inspection:

@@ -45,7 +45,8 @@ class ConfiguredComponents:
         """What is known of a component; with several plugins behind conditions, only what holds for each."""
         routed = self._route(path)
         if routed is None:
-            return NoRoute(self._routes.keys())
+            prefixes = ", ".join(sorted(self._routes))
+            return NoRoute(f"no route leads to component {path!r}; the configured prefixes are: {prefixes}")
         prefix, own_path, plugins = routed
         found: ComponentTypes | None = None
         for plugin in plugins:

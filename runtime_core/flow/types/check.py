@@ -146,10 +146,7 @@ class _Check:
     def _look_up(self, path: str) -> _Component:
         found = None if self._components is None or not path else self._components.look_up(path)
         if isinstance(found, NoRoute):
-            prefixes = ", ".join(sorted(found.prefixes)) or "none"
-            return _Component(
-                path, None, None, None, (2200, f"no route leads to component {path!r}; the prefixes are: {prefixes}")
-            )
+            return _Component(path, None, None, None, (2200, found.message))
         if isinstance(found, NoComponent):
             nearest = self._log.nearest(path, found.known)
             return _Component(path, None, None, None, (2500, f"plugin {found.plugin!r} offers no component {path!r}{nearest}"))

@@ -28,9 +28,9 @@ class ComponentTypes:
 
 @dataclass(frozen=True, slots=True)
 class NoRoute:
-    """No route leads to the component. `prefixes`: what routes there are."""
+    """No route leads to the component. `message`: says so, and what routes there are."""
 
-    prefixes: Collection[str]
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
