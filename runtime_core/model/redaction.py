@@ -133,6 +133,7 @@ def _forms(text: str) -> set[str]:
         plain.rstrip("="),
         url_safe.rstrip("="),
         quote(text, safe="", errors="replace"),
+        quote(text, errors="replace"),
         quote_plus(text, errors="replace"),
     }
     return {form for form in forms if len(form) >= MIN_SECRET_CHARS}
