@@ -86,6 +86,7 @@ class _Reader:
             self._refuse(error, place)
             return schema, DeclaredVariables(None)
         for name, one in _object(schema.get("properties")).items():
+            self._check_extras(name, _object(one), f"{place}/properties/{escape_pointer_token(name)}")
             at = f"{place}/properties/{escape_pointer_token(name)}/default"
             if name not in declared.defaults:
                 continue
@@ -97,6 +98,13 @@ class _Reader:
             if violation is not None and name not in declared.secret_names:
                 self._log.report(2002, f"the default of variable {name!r} does not fit its schema: {violation.message}", at)
         return schema, declared
+
+    def _check_extras(self, name: str, schema: JsonObject, place: str) -> None:
+        """A secret that was not marked as one because of a slip would be shown to all, so the slip is fatal."""
+        if type(schema.get("is_secret", False)) is not bool:
+            self._log.report(2002, f"'is_secret' of variable {name!r} is true or false", f"{place}/is_secret", Level.FATAL)
+        if type(schema.get("env_var", "")) is not str:
+            self._log.report(2002, f"'env_var' of variable {name!r} is a string", f"{place}/env_var", Level.FATAL)
 
     @staticmethod
     def compile_quietly(schema: JsonObject) -> SchemaCheck | None:
