@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from gateway.cli.entries.graph import graph
 from gateway.cli.entries.schema import schema_app
 from gateway.cli.entries.test import run_tests
 from gateway.cli.entries.validate import validate
@@ -68,6 +69,7 @@ app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
 app.add_typer(schema_app, name="schema")
 app.command()(validate)
+app.command()(graph)
 app.command("test")(run_tests)
 
 

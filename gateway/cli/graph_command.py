@@ -1,0 +1,136 @@
+"""`flowspan graph`: a flow, or a run of it, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from flowspan.client import AsyncClient
+from flowspan.client.run_log import read_log
+from flowspan.view.events import Outcome
+from flowspan.view.status import ItemCounts, RunStatus
+from gateway.authoring.graph.build import build_graph
+from gateway.authoring.graph.dot import to_dot
+from gateway.authoring.graph.mermaid import to_mermaid
+from gateway.authoring.graph.model import FlowGraph
+from gateway.authoring.graph.run_tally import RunTally, with_statuses
+from gateway.authoring.graph.svg import to_svg
+from gateway.cli.connection import ServerOptions, run_loop
+from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
+from gateway.cli.inputs import STDIN, read_whole
+from gateway.cli.output import OutputClosedError, write_stdout
+from gateway.config import ConfigError, load_config
+from runtime_core.flow.document import Flow
+from runtime_core.flow.source import parse_flow
+from runtime_core.model.json_value import canonical_of_value
+
+_DRAWERS: Final = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
+_FORMATS_OF_NAMES: Final = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+MAX_FAILED_READ: Final = 1_000
+"""Failed items whose errors are read to learn which step failed; of more, the log must tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRequest:
+    """The options of `graph`, as they were given."""
+
+    flow: str | None
+    form: str | None
+    output: Path | None
+    run_id: str | None
+    config: Path | None
+    as_json: bool
+
+
+def graph(request: GraphRequest, server: ServerOptions) -> int:
+    """Draw; the exit code."""
+    form = request.form or ("svg" if request.output is None else _FORMATS_OF_NAMES.get(request.output.suffix.lower(), "svg"))
+    given = None if request.flow is None else parse_flow(read_whole(request.flow)).flow
+    if given is None and request.run_id is None:
+        raise UsageError("nothing to draw: name the flow's file, or a run with --run")
+    directory = Path() if request.flow in (None, STDIN) else Path(request.flow or "").parent
+    routes = _routes(request.config, directory)
+    title = "flow" if request.flow in (None, STDIN) else Path(request.flow or "").name
+    try:
+        if request.run_id is None:
+            assert given is not None
+            drawn = build_graph(given, routes, title=title)
+        else:
+            drawn = run_loop(_graph_of_run(server, request.run_id, given, routes))
+        return _write(drawn, form, request)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OutputClosedError:
+        return RUN_FAILED
+
+
+def _write(drawn: FlowGraph, form: str, request: GraphRequest) -> int:
+    # A lone surrogate cannot be written. No document that was checked has one; a file's name may.
+    text = msgspec.json.encode(drawn.to_json()).decode() + "\n" if request.as_json else _DRAWERS[form](drawn)
+    data = text.encode("utf-8", "replace")
+    if request.output is None:
+        write_stdout(data)
+        return SUCCESS
+    try:
+        request.output.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"--output {request.output}: {error.strerror or error}") from error
+    return SUCCESS
+
+
+def _routes(config: Path | None, directory: Path) -> Mapping[str, str]:
+    """Which plugin offers what, as far as a configuration says so. A picture does not need one."""
+    try:
+        loaded = load_config(config, beside=directory)
+    except ConfigError as error:
+        if config is not None:
+            raise
+        say(f"flowspan: colours are by path, not by plugin, for the configuration is wrong: {error.message}")
+        return {}
+    return {prefix: targets[0].plugin for prefix, targets in loaded.config.routes.items()}
+
+
+async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, routes: Mapping[str, str]) -> FlowGraph:
+    async with server.connect() as client:
+        status = await client.get(run_id)
+        stored = await client.get_flow(status.description.flow_id)
+        flow = parse_flow(stored.document).flow
+        assert flow is not None
+        if given is not None and canonical_of_value(given.value) != canonical_of_value(flow.value):
+            raise UsageError(f"run {run_id} is a run of another flow than the one named; leave it out, and the run's is drawn")
+        tally = RunTally(flow, await _failed_at(client, status))
+        async for segment in read_log(client, run_id, status.as_of_seq, payloads=False):
+            tally.apply(segment.events)
+        name = flow.name or status.description.flow_label or "flow"
+        drawn = build_graph(flow, routes, title=name)
+        title = f"{name}: {status.status.wire_name}"
+        return with_statuses(drawn, tally.statuses(), title=title, note=f"run {run_id}: {_counts(status.items)}")
+
+
+async def _failed_at(client: AsyncClient, status: RunStatus) -> dict[int, str]:
+    """By item the expression that failed, where an error names one."""
+    found: dict[int, str] = {}
+    if not status.items.failed:
+        return found
+    page = await client.items(status.run_id, outcomes=[Outcome.FAILED], page_size=MAX_FAILED_READ).next_page()
+    for result in page or ():
+        error = result.error
+        data = None if error is None else error.data_value
+        if isinstance(data, dict) and isinstance(place := data.get("path"), str) and place.startswith("/"):
+            found[result.item_index] = place
+    return found
+
+
+def _counts(items: ItemCounts) -> str:
+    named = (
+        (items.success, "succeeded"),
+        (items.failed, "failed"),
+        (items.cancelled, "cancelled"),
+        (items.running, "running"),
+        (items.pending, "waiting"),
+    )
+    return f"{', '.join(f'{count:,} {word}' for count, word in named if count) or 'nothing yet'} of {items.total:,}"
