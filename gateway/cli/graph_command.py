@@ -98,7 +98,7 @@ async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, 
     async with server.connect() as client:
         status = await client.get(run_id)
         stored = await client.get_flow(status.description.flow_id)
-        flow = parse_flow(stored.document).flow
+        flow = parse_flow(stored.json).flow
         assert flow is not None
         if given is not None and canonical_of_value(given.value) != canonical_of_value(flow.value):
             raise UsageError(f"run {run_id} is a run of another flow than the one named; leave it out, and the run's is drawn")
