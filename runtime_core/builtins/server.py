@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -33,12 +33,11 @@ class BuiltinServer(InProcessServer):
             if isinstance(builtin.work, (Instant, Delayed)):
                 works[name] = builtin.work
         super().__init__(NAME, f"/{NAME}", works)
-        self._host: Host | None = None
 
     def connect(self, *, sink: EngineSink, api: RuntimeApi, naming: CallNaming, codec: SegmentCodec, result_bytes: int) -> None:
         """Give it the engine that it works for. `naming`: what tasks of executions are called there."""
         self.sink = sink
-        host = self._host = Host(api, naming, codec, result_bytes)
+        host = Host(api, naming, codec, result_bytes)
         for name, builtin in BUILTINS.items():
             if builtin.work is not None and not isinstance(builtin.work, (Instant, Delayed)):
                 self._works[name] = Waiting(partial(builtin.work, host))
@@ -46,9 +45,3 @@ class BuiltinServer(InProcessServer):
     def journals(self, component: str) -> bool:
         builtin = BUILTINS.get(component)
         return builtin is not None and builtin.journaled
-
-    async def cancel(self, calls: Sequence[ComponentCall]) -> int:
-        if self._host is not None:
-            # Of a cancelled run the engine has cancelled them before; of a step that nothing needs any more it has not.
-            await self._host.sub_runs.cancel(calls)
-        return await super().cancel(calls)

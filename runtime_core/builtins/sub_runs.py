@@ -7,23 +7,15 @@ nothing polls.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
-
-from flowspan.errors import FlowspanError, LimitExceededError, NotFoundError, Reason
+from flowspan.errors import LimitExceededError, NotFoundError, Reason
 from flowspan.view.events import ItemCompleted, Outcome, Segment
 from runtime_core.api import RuntimeApi, SubmitRun
 from runtime_core.builtins.chosen_flow import ChosenFlow, FlowDocuments
 from runtime_core.calls import CallNaming, ComponentCall
-
-log = structlog.get_logger(__name__)
-
-CANCEL_S: Final = 1.0
-"""What the cancel of sub-runs may take; it is durable long before that, or the store is in trouble."""
 
 NOT_STARTED: Final = (Outcome.CANCELLED, b"")
 """Of an item whose run was cancelled before the item began."""
@@ -52,7 +44,6 @@ class SubRuns:
         self._decode = decode
         self._result_bytes = result_bytes
         self._documents = FlowDocuments(api)
-        self._open: dict[ComponentCall, str] = {}
 
     async def run(
         self, call: ComponentCall, flow: ChosenFlow, inputs: Sequence[bytes], *, max_concurrency: int | None = None
@@ -64,29 +55,7 @@ class SubRuns:
             LimitExceededError: its results are too large together; the run itself is there with all of them.
         """
         run_id = await self._submit(call, flow, inputs, max_concurrency)
-        self._open[call] = run_id
-        try:
-            return EndedSubRun(run_id, await self._results(call, run_id, len(inputs)))
-        finally:
-            del self._open[call]
-
-    async def cancel(self, calls: Sequence[ComponentCall]) -> None:
-        """What these wait for is not needed any more. Call it before their tasks have ended; bounded."""
-        waited_for = [(self._open[call], call.template.namespace) for call in calls if call in self._open]
-        if not waited_for:
-            return
-
-        async def cancel(run_id: str, namespace: str) -> None:
-            try:
-                await self._api.cancel_run(run_id, namespace=namespace, reason="the step that waited for it was cancelled")
-            except FlowspanError as error:
-                log.warning("sub_run_not_cancelled", run_id=run_id, message=error.message)
-
-        try:
-            async with asyncio.timeout(CANCEL_S):
-                await asyncio.gather(*(cancel(run_id, namespace) for run_id, namespace in waited_for))
-        except TimeoutError:
-            log.warning("sub_runs_not_cancelled_in_time", runs=len(waited_for))
+        return EndedSubRun(run_id, await self._results(call, run_id, len(inputs)))
 
     async def _submit(self, call: ComponentCall, flow: ChosenFlow, inputs: Sequence[bytes], max_concurrency: int | None) -> str:
         document, namespace = flow.document, call.template.namespace

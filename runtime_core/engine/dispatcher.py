@@ -41,6 +41,7 @@ class Dispatcher:
         on_run_ended: called after the terminal event of a run is durable.
         on_progress_report: called with what components report.
         on_broken: called with an error of our own in the middle of a turn: what is in memory cannot be trusted any more.
+        is_recovering: not all open runs are known yet; nothing starts.
         on_calls_ended: called with attempts that ended, if anybody looks on.
     """
 
@@ -57,6 +58,7 @@ class Dispatcher:
         self.on_broken: Callable[[BaseException], None] = lambda error: None
         self.is_stopping = False
         self.is_store_full = False
+        self.is_recovering = False
         self._store = store
         self._router = router
         self._clock = clock
@@ -419,7 +421,7 @@ class Dispatcher:
                 run.entry.lane.queue.add(run.entry)
 
     def _may_start(self) -> bool:
-        return not self.is_stopping and not self.is_store_full
+        return not (self.is_stopping or self.is_store_full or self.is_recovering)
 
     def _serve(self, lane: Lane) -> None:
         lane.let_resume(self.parking)

@@ -124,6 +124,8 @@ class Runtime:
         """Take the store and go on with the runs that are open in it. `on_owned`: called in between."""
         self.epoch = await self.store.open(self)
         on_owned()
+        # A repeated execution may ask for its sub-runs at once: they are all there before the first one starts.
+        self.dispatcher.is_recovering = True
         for record in await self.store.open_runs():
             try:
                 await recover_run(self, record)
@@ -132,6 +134,8 @@ class Runtime:
                 log.error("run_not_recovered", run_id=record.run_id, reason=error.reason.value, message=error.message)
             except Exception as error:  # one run that cannot be read does not keep the others from going on
                 log.error("run_not_recovered", run_id=record.run_id, exc_info=error)
+        self.dispatcher.is_recovering = False
+        self.dispatcher.turn_soon()
 
     async def drain(self, grace_s: float) -> None:
         """Start nothing new; give what runs `grace_s` seconds; then end watches with their cursors.
