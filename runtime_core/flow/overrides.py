@@ -62,12 +62,14 @@ def merge_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
 
 
 def _without_wrapper(overrides: JsonObject, positions: dict[str, int]) -> JsonObject:
-    """The patches by step id. A step that is itself called `steps` is meant where its entry looks like a patch."""
+    """The patches by step id. A step that is itself called `steps` is meant where its entry looks like a patch, unless the
+    whole may be the documented form: then `value` is a step."""
     wrapped = overrides.get("steps")
     if "steps" not in overrides:
         return overrides
     if "steps" in positions and type(wrapped) is dict and wrapped.keys() <= _PATCH_KEYS and "value" in wrapped:
-        return overrides
+        is_documented_form = len(overrides) == 1 and wrapped.keys() <= positions.keys()
+        return wrapped if is_documented_form else overrides
     if type(wrapped) is not dict:
         raise _refusal("overrides.steps is an object of patches by step id")
     others = [key for key in overrides if key != "steps"]

@@ -104,6 +104,12 @@ def test_a_step_may_be_called_steps() -> None:
     assert run_item(flow, overrides={"steps": {"steps": {"value": {"input": 3}}}}).payload == 3
 
 
+def test_the_documented_form_is_never_taken_for_a_patch_of_a_step_called_steps() -> None:
+    flow = {"steps": [step("steps", 1), step("value", 2)], "output": [{"$step": "steps"}, {"$step": "value"}]}
+    assert run_item(flow, overrides={"steps": {"value": {"value": {"input": 3}}}}).payload == [1, 3]
+    assert run_item(flow, overrides={"steps": {"$type": "merge_patch", "value": {"input": 3}}}).payload == [3, 2]
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
