@@ -85,10 +85,14 @@ def flow_builders(draw: st.DrawFn, max_steps: int = 4, *, embed: bool = True) ->
             )
         )
     for step_id in draw(st.lists(NAMES, max_size=max_steps, unique=True)):
+        component = draw(st.sampled_from(["/builtin/noop", "/builtin/eval", "/python/double", "x"]))
+        given = draw(values(flow, declared, embed=embed))
+        if component == "/builtin/eval" and embed:
+            given = {"flow": draw(flow_builders(2, embed=False)), "input": given}
         flow.add(
             step_id,
-            draw(st.sampled_from(["/builtin/noop", "/python/double", "x"])),
-            draw(values(flow, declared, embed=embed)),
+            component,
+            given,
             skip=draw(st.none() | values(flow, declared, embed=embed)),
             on_error=draw(st.none() | on_errors()),
             must_execute=draw(st.booleans()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowspan.errors import FlowspanError, InvalidArgumentError
-from flowspan.flows import FlowBuilder, limits, literal, on_error, retry
+from flowspan.flows import FlowBuilder, coalesce, if_, limits, literal, on_error, retry
 from runtime_core.flow import parse, source, yaml_loader
 from runtime_core.flow.diagnostics import Level
+from runtime_core.flow.inspection import inspect_flow
 from runtime_core.flow.parse import check_flow
 from runtime_core.flow.plan import compile_flow
 from runtime_core.flow.source import parse_flow
@@ -46,6 +48,10 @@ def test_whatever_a_builder_builds_has_no_fatal_and_no_error_finding_and_compile
     assert findings(document) == []
     checked = check_flow(document)
     assert checked.flow is not None
+    # Types are not the builder's to judge; that embedded flows are flows is.
+    inspected = inspect_flow(checked)
+    assert inspected.types is not None
+    assert [finding for finding in inspected.findings if finding.kind in ("invalidSubflowLiteral", "undefinedVariable")] == []
     plan = compile_flow(checked.flow, None)
     assert [step.id for step in plan.steps] == [step["id"] for step in document["steps"]]
 
@@ -150,55 +156,103 @@ def test_a_reference_by_name_is_refused_exactly_if_the_gateway_refuses_it(positi
     assert is_refused(build) == is_fatal(document)
 
 
-@given(st.integers(1, 70), st.sampled_from(["input", "output", "default", "literal", "metadata", "test", "schema", "embedded"]))
-@settings(deadline=None)
-def test_nesting_is_refused_exactly_where_the_gateway_refuses_it(depth: int, place: str) -> None:
-    value: Any = 1
+def deep(depth: int, *, schema: bool = False) -> Any:
+    """A value, or a schema, that nests so deep."""
+    value: Any = True
     for level in range(depth):
-        value = [value] if level % 2 else {"a": value}
-    schema: Any = True
-    for _ in range(depth):
-        schema = {"not": schema}
-    flow = FlowBuilder()
+        value = {"not": value} if schema else [value] if level % 2 else {"a": value}
+    return value
+
+
+def add_embedded(flow: FlowBuilder, value: Any) -> None:
     inner = FlowBuilder()
-    inner_document = {"steps": [], "output": value}
-    document: dict[str, Any] = {"steps": []}
-    step = {"id": "s", "component": "/x"}
+    inner.output(value)
+    flow.add("s", "/x", {"flow": inner})
 
-    def build() -> str:
-        match place:
-            case "input":
-                document["steps"] = [{**step, "input": value}]
-                flow.add("s", "/x", value)
-            case "output":
-                document["output"] = value
-                flow.output(value)
-            case "default":
-                document["steps"] = [{**step, "onError": {"action": "useDefault", "defaultValue": value}}]
-                flow.add("s", "/x", on_error=on_error.use_default(value))
-            case "literal":
-                document["output"] = {"$literal": value}
-                flow.output(literal(value))
-            case "metadata":
-                document["steps"] = [{**step, "metadata": {"a": value}}]
-                flow.add("s", "/x", metadata={"a": value})
-            case "test":
-                document["test"] = {"cases": [{"name": "t", "input": value}]}
-                flow.test_case("t", value)
-            case "schema":
-                variables = {"type": "object", "properties": {"v": schema}}
-                document["schemas"] = {"type": "object", "properties": {"variables": variables}}
-                flow.declare_variable("v", schema)
-            case "embedded":
-                document["steps"] = [{**step, "input": {"flow": {"$literal": inner_document}}}]
-                inner.output(value)
-                flow.add("s", "/x", {"flow": inner})
-        return flow.to_json()
 
-    refused = is_refused(build)
-    assert refused == is_refused(lambda: parse_flow(json.dumps(document).encode()))
-    if not refused:
-        assert json.loads(flow.to_json()) == document
+STEP = {"id": "s", "component": "/x"}
+NESTED: dict[str, tuple[bool, Any, Any]] = {
+    # Whether it is a schema, how it is written in a document, and how with a builder.
+    "input": (False, lambda v: {"steps": [STEP | {"input": v}]}, lambda f, v: f.add("s", "/x", v)),
+    "skip": (False, lambda v: {"steps": [STEP | {"skip": v}]}, lambda f, v: f.add("s", "/x", skip=v)),
+    "step metadata": (
+        False,
+        lambda v: {"steps": [STEP | {"metadata": {"a": v}}]},
+        lambda f, v: f.add("s", "/x", metadata={"a": v}),
+    ),
+    "default": (
+        False,
+        lambda v: {"steps": [STEP | {"onError": {"action": "useDefault", "defaultValue": v}}]},
+        lambda f, v: f.add("s", "/x", on_error=on_error.use_default(v)),
+    ),
+    "output": (False, lambda v: {"steps": [], "output": v}, lambda f, v: f.output(v)),
+    "literal": (False, lambda v: {"steps": [], "output": {"$literal": v}}, lambda f, v: f.output(literal(v))),
+    "if": (
+        False,
+        lambda v: {"steps": [], "output": {"$if": True, "then": {"v": v}}},
+        lambda f, v: f.output(if_(True, {"v": v})),
+    ),
+    "coalesce": (False, lambda v: {"steps": [], "output": {"$coalesce": [v, 1]}}, lambda f, v: f.output(coalesce(v, 1))),
+    "skipped": (
+        False,
+        lambda v: {"steps": [STEP], "output": {"$step": "s", "onSkip": {"action": "useDefault", "defaultValue": v}}},
+        lambda f, v: f.output(f.add("s", "/x").or_if_skipped(v)),
+    ),
+    "variable": (
+        False,
+        lambda v: {"steps": [], "output": {"$variable": "$.v", "default": v}},
+        lambda f, v: f.output(f.variable("v", default=v)),
+    ),
+    "embedded": (
+        False,
+        lambda v: {"steps": [STEP | {"input": {"flow": {"$literal": {"steps": [], "output": v}}}}]},
+        add_embedded,
+    ),
+    "test": (
+        False,
+        lambda v: {"steps": [], "test": {"cases": [{"name": "t", "input": None, "output": v}]}},
+        lambda f, v: f.test_case("t", output=v),
+    ),
+    "example": (False, lambda v: {"steps": [], "examples": [{"name": "e", "input": v}]}, lambda f, v: f.example("e", v)),
+    "input schema": (
+        True,
+        lambda v: {"schemas": {"type": "object", "properties": {"input": v}}, "steps": []},
+        lambda f, v: f.input_schema(v),
+    ),
+    "step schema": (
+        True,
+        lambda v: {
+            "schemas": {"type": "object", "properties": {"steps": {"type": "object", "properties": {"s": v}}}},
+            "steps": [STEP],
+        },
+        lambda f, v: f.add("s", "/x", output_schema=v),
+    ),
+    "variable schema": (
+        True,
+        lambda v: {
+            "schemas": {"type": "object", "properties": {"variables": {"type": "object", "properties": {"v": v}}}},
+            "steps": [],
+        },
+        lambda f, v: f.declare_variable("v", v),
+    ),
+    "metadata": (False, lambda v: {"steps": [], "metadata": {"a": v}}, lambda f, v: FlowBuilder(metadata={"a": v}).build()),
+}
+
+
+@pytest.mark.parametrize("place", NESTED)
+def test_nesting_is_refused_exactly_where_the_gateway_refuses_it(place: str) -> None:
+    is_schema, write, make = NESTED[place]
+    fits = []
+    for depth in range(50, 66):
+        value = deep(depth, schema=is_schema)
+        document = write(value)
+        flow = FlowBuilder()
+        refused = is_refused(partial(make, flow, value))
+        assert refused == is_refused(partial(parse_flow, json.dumps(document).encode())), depth
+        fits.append(not refused)
+        if not refused and place != "metadata":
+            assert flow.build() == document
+    assert fits[0] and not fits[-1]
 
 
 MISTAKES: dict[str, tuple[Any, Any]] = {
