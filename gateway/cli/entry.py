@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from gateway.cli.entries.graph import graph
+from gateway.cli.entries.infer import infer
 from gateway.cli.entries.schema import schema_app
 from gateway.cli.entries.test import run_tests
 from gateway.cli.entries.validate import validate
@@ -69,6 +70,7 @@ app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
 app.add_typer(schema_app, name="schema")
 app.command()(validate)
+app.command()(infer)
 app.command()(graph)
 app.command("test")(run_tests)
 
@@ -148,6 +150,9 @@ def watch(
     after_seq: Annotated[int, typer.Option("--after-seq", min=0, help="The cursor: what comes behind this event.")] = 0,
     output: Output = None,
     order: OrderOption = Order.BY_COMPLETION,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Also its sub-runs, at any depth.")
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
     target: Target = None,
@@ -158,6 +163,10 @@ def watch(
     """Follow a run: each result once, as it becomes durable."""
     from gateway.cli import run_commands
 
+    if tree:
+        from gateway.cli.tree_command import watch_tree
+
+        end(watch_tree(run_id, server_options(target, token, tls, ca), output=output, quiet=quiet, as_json=as_json))
     end(
         run_commands.watch(
             run_id,
@@ -197,6 +206,8 @@ def list_runs(
     flow_id: Annotated[str, typer.Option("--flow-id", help="Only runs of this flow.")] = "",
     label: Annotated[str, typer.Option("--label", help="Only runs with this label.")] = "",
     metadata: MetadataOption = None,
+    parent: Annotated[str, typer.Option("--parent", help="Only sub-runs of this run.", metavar="RUN")] = "",
+    root: Annotated[str, typer.Option("--root", help="Only the tree below this run, itself included.", metavar="RUN")] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     as_json: Json = False,
     target: Target = None,
@@ -209,6 +220,7 @@ def list_runs(
 
     server = server_options(target, token, tls, ca)
     filters: dict[str, Any] = {"statuses": status or (), "flow_id": flow_id, "label": label, "metadata": metadata or ()}
+    filters |= {"parent_run_id": parent, "root_run_id": root}
     end(query_commands.list_runs(server, **filters, limit=limit, as_json=as_json))
 
 

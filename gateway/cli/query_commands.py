@@ -36,6 +36,8 @@ def list_runs(
     flow_id: str,
     label: str,
     metadata: Sequence[str],
+    parent_run_id: str,
+    root_run_id: str,
     limit: int,
     as_json: bool,
 ) -> int:
@@ -45,7 +47,15 @@ def list_runs(
 
     async def main(client: AsyncClient) -> bytes:
         runs: list[RunStatus] = []
-        pages = client.list(statuses=statuses, flow_id=flow_id, label=label, metadata=pairs, page_size=min(limit, 1_000))
+        pages = client.list(
+            statuses=statuses,
+            flow_id=flow_id,
+            label=label,
+            metadata=pairs,
+            parent_run_id=parent_run_id,
+            root_run_id=root_run_id,
+            page_size=min(limit, 1_000),
+        )
         async for run in pages:
             if len(runs) >= limit:
                 break

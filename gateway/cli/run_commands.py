@@ -80,7 +80,7 @@ def watch(
             with ResultWriter(output, is_single=False) as writer:
                 return await _follow(client, follow, writer, title=run_id, quiet=quiet, as_json=as_json)
 
-    return _interruptible(main, lambda: f"to go on: flowspan watch {run_id}")
+    return interruptible(main, lambda: f"to go on: flowspan watch {run_id}")
 
 
 def _carry_out(
@@ -127,7 +127,7 @@ def _carry_out(
             run_id = started[0].run_id if started else None
             return f"to go on: flowspan watch {run_id}" if run_id is not None else None
 
-        return _interruptible(main, remedy)
+        return interruptible(main, remedy)
 
 
 async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, title: str, quiet: bool, as_json: bool) -> int:
@@ -185,7 +185,7 @@ def _summary(status: RunStatus, *, as_json: bool) -> str:
     return f"flowspan: run {status.run_id} {status.status.wire_name}{why}: {', '.join(parts)} of {items.total}{took}"
 
 
-def _interruptible(main: Callable[[], Coroutine[Any, Any, int]], remedy: Callable[[], str | None]) -> int:
+def interruptible(main: Callable[[], Coroutine[Any, Any, int]], remedy: Callable[[], str | None]) -> int:
     try:
         return run_loop(main())
     except KeyboardInterrupt:

@@ -31,6 +31,14 @@ NEEDS_NAME = {
     "output": {"$step": "a"},
 }
 
+NESTING = {
+    "name": "nesting",
+    "steps": [
+        {"id": "m", "component": "/builtin/map", "input": {"workflow": {"$literal": NOOP}, "items": {"$input": "$"}}},
+    ],
+    "output": {"$step": "m", "path": "$.successful"},
+}
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -121,5 +129,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., E
     shell = Shell(tmp_path_factory.mktemp("s"))
     shell.write("sleep.json", SLEEP)
     shell.write("needs.json", NEEDS_NAME)
+    shell.write("nesting.json", NESTING)
     with shell.server():
         yield shell.run

@@ -120,3 +120,18 @@ def test_get_and_watch_say_which_plugin_a_run_waits_for(shell: Shell) -> None:
         facts = shell.run("get", run["runId"])
         assert any(fact.startswith("waiting for  ") and "plugin p" in fact for fact in facts.out.splitlines()), facts.out
         assert "ended with exit code 1" in shell.run("components").err
+
+
+def test_watch_tree_follows_sub_runs_and_list_finds_them(served: Run) -> None:
+    (run,) = served("submit", "nesting.json", "--input-json", "[1,2]", "--detach").lines
+    watched = served("watch", run["runId"], "--tree")
+    assert watched.code == 0
+    by_run: dict[str, list[object]] = {}
+    for line in watched.lines:
+        by_run.setdefault(line["runId"], []).append(line["result"]["value"])
+    assert by_run.pop(run["runId"]) == [2]
+    (child,) = by_run
+    assert sorted(map(str, by_run[child])) == ["1", "2"]
+    assert f"  run {child} (noop) success: 2 of 2 succeeded" in watched.err
+    assert [line["runId"] for line in served("list", "--parent", run["runId"], "--json").lines] == [child]
+    assert {line["runId"] for line in served("list", "--root", run["runId"], "--json").lines} == {run["runId"], child}

@@ -7,7 +7,8 @@ from flowspan.client.async_client import AsyncClient
 from flowspan.client.pages import Pages
 from flowspan.client.retry import RetryPolicy
 from flowspan.client.submission import SubmitOptions
-from flowspan.client.sync_client import Client, SyncWatch
+from flowspan.client.sync_client import Client, SyncTreeWatch, SyncWatch
+from flowspan.client.tree_watch import TreeNews, TreeWatch
 from flowspan.client.watch import Watch
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "RawJson",
     "RetryPolicy",
     "SubmitOptions",
+    "SyncTreeWatch",
     "SyncWatch",
+    "TreeNews",
+    "TreeWatch",
     "Watch",
 ]

@@ -18,6 +18,7 @@ from flowspan.client.channel import BlockingStubs, Connection, RawStubs
 from flowspan.client.pages import Pages
 from flowspan.client.retry import RetryPolicy
 from flowspan.client.submission import FlowDocument, Inputs, SubmitOptions
+from flowspan.client.tree_watch import TreeWatch
 from flowspan.client.watch import Watch
 from flowspan.discovery import TARGET_VARIABLE, TOKEN_VARIABLE, find_server
 from flowspan.errors import DataLossError, FlowspanError, InvalidArgumentError, UnavailableError
@@ -213,6 +214,10 @@ class AsyncClient:
     def watch(self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None) -> Watch:
         """Follow a run: each result once, as it becomes durable; resumes by itself. See `Watch`."""
         return Watch(self._connection, self.get_blob_bytes, run_id, after_seq=after_seq, order=order)
+
+    def watch_tree(self, run_id: str) -> TreeWatch:
+        """Follow a run and all its sub-runs, at any depth; resumes by itself. See `TreeWatch`."""
+        return TreeWatch(self._connection, self.get_blob_bytes, run_id)
 
     async def wait(self, run_id: str, timeout_s: float | None = None) -> RunStatus:
         """The status at the run's end, without results; after `timeout_s` the status as it stands then, not an error."""

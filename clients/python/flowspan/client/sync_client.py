@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, Unpack
@@ -14,6 +14,7 @@ from flowspan.client.channel import BlockingStubs
 from flowspan.client.pages import Pages
 from flowspan.client.retry import RetryPolicy
 from flowspan.client.submission import FlowDocument, Inputs, SubmitOptions
+from flowspan.client.tree_watch import TreeNews, TreeWatch
 from flowspan.client.watch import Watch
 from flowspan.errors import RequestCancelledError
 from flowspan.view.status import ItemResult, ResultOrder, RunStatus
@@ -149,6 +150,47 @@ class SyncWatch:
         self._thread.call(self._watch.aclose)
 
 
+class SyncTreeWatch:
+    """As `TreeWatch`, an iterator of `TreeNews`."""
+
+    def __init__(self, thread: _LoopThread, watch: TreeWatch) -> None:
+        self._thread = thread
+        self._watch = watch
+
+    @property
+    def run_id(self) -> str:
+        """See `TreeWatch.run_id`."""
+        return self._watch.run_id
+
+    @property
+    def statuses(self) -> Mapping[str, RunStatus]:
+        """See `TreeWatch.statuses`."""
+        return self._watch.statuses
+
+    def next_news(self) -> TreeNews | None:
+        """See `TreeWatch.next_news`."""
+        return self._thread.call(self._watch.next_news)
+
+    def __iter__(self) -> SyncTreeWatch:
+        return self
+
+    def __next__(self) -> TreeNews:
+        news = self.next_news()
+        if news is None:
+            raise StopIteration
+        return news
+
+    def __enter__(self) -> SyncTreeWatch:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """See `TreeWatch.aclose`."""
+        self._thread.call(self._watch.aclose)
+
+
 class Client:
     """As `AsyncClient`, for code without an event loop. Arguments and methods are the same; `with` or `close` ends it."""
 
@@ -188,6 +230,10 @@ class Client:
     def watch(self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None) -> SyncWatch:
         """See `AsyncClient.watch`."""
         return SyncWatch(self._thread, self._client.watch(run_id, after_seq, order))
+
+    def watch_tree(self, run_id: str) -> SyncTreeWatch:
+        """See `AsyncClient.watch_tree`."""
+        return SyncTreeWatch(self._thread, self._client.watch_tree(run_id))
 
     def submit_and_watch(
         self, flow: FlowDocument, inputs: Inputs, *, order: ResultOrder | str | None = None, **options: Unpack[SubmitOptions]

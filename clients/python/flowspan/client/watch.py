@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import cast
 
-import grpc.aio
-
 from flowspan.client.channel import Connection
-from flowspan.client.retry import may_repeat, may_resume
-from flowspan.errors import FlowspanError, InvalidArgumentError, UnavailableError
+from flowspan.client.resuming import Message, ResumingStream, StreamCall
+from flowspan.errors import FlowspanError, InvalidArgumentError
 from flowspan.protobuf.segments import decode_segments
 from flowspan.v1.run_service_pb2 import (
     GetRunRequest,
@@ -21,13 +17,11 @@ from flowspan.v1.run_service_pb2 import (
     SubmitAndWatchRunResponse,
     WatchOptions,
     WatchRunRequest,
-    WatchRunResponse,
 )
 from flowspan.view.events import ItemCompleted, RunStatusCode
 from flowspan.view.fold import RunFold
 from flowspan.view.status import ItemResult, ResultOrder, RunStatus
 
-Message = WatchRunResponse | SubmitAndWatchRunResponse
 ReadBlob = Callable[[str], Awaitable[bytes]]
 
 
@@ -65,10 +59,9 @@ class Watch:
         self._options = options
         self._fold = RunFold(keep_results=False)
         self._fold.through_seq = after_seq
-        self._call: grpc.aio.UnaryStreamCall[object, Message] | None = None
-        self._ended = False
-        self._retry = 0
-        self._lost_at: float | None = None
+        self._stream = ResumingStream(
+            connection, self._open, lambda: self._run_id is not None, self._is_behind_the_end, self._located
+        )
         self._unread: list[tuple[int, ItemResult]] = []  # payloads are still in blobs
         self._held: dict[int, tuple[int, ItemResult]] = {}  # by index: results that wait for one before them
         self._next_index = 0
@@ -101,7 +94,7 @@ class Watch:
 
     @property
     def _has_ended(self) -> bool:
-        return self._ended or self._fold.is_terminal
+        return self._stream.has_ended or self._fold.is_terminal
 
     @property
     def has_ready(self) -> bool:
@@ -150,7 +143,7 @@ class Watch:
 
     async def aclose(self) -> None:
         """End the stream. Harmless if repeated; the watch could even go on afterwards."""
-        self._hang_up()
+        self._stream.hang_up()
 
     async def fill(self) -> None:
         """Receive one message and make its results ready. To be called when none is; safe to cancel.
@@ -161,7 +154,7 @@ class Watch:
         if not self._unread:
             if self._has_ended:
                 return
-            message = await self._receive()
+            message = await self._stream.receive()
             if message is None:
                 return
             self._take_in(message)
@@ -194,7 +187,7 @@ class Watch:
             try:
                 results = fold.apply(segment)
             except ValueError as error:
-                self._hang_up()
+                self._stream.hang_up()
                 raise self._located(FlowspanError(f"the gateway sent a broken log: {error}", from_peer=True)) from error
             if results:
                 seqs = [
@@ -205,36 +198,7 @@ class Watch:
                 self._unread += zip(seqs, results, strict=True)
         fold.through_seq = max(fold.through_seq, message.through_seq)
         if fold.is_terminal:
-            self._hang_up()
-
-    async def _receive(self) -> Message | None:
-        """The next message; None where the stream was lost and another try is due."""
-        clock = asyncio.get_running_loop().time
-        try:
-            if self._call is None:
-                self._call = self._open()
-            message = await self._connection.step(self._call.read())
-            if message is not grpc.aio.EOF:
-                self._retry, self._lost_at = 0, None
-                return cast(Message, message)
-            if await self._is_behind_the_end():
-                self._ended = True
-                return None
-            error: FlowspanError = UnavailableError("the stream ended before the run did")
-        except FlowspanError as failure:
-            error = failure
-        except asyncio.CancelledError:
-            self._hang_up()  # a read that was cancelled takes its stream along; the cursor is untouched
-            raise
-        self._hang_up()
-        now = clock()
-        self._lost_at = now if self._lost_at is None else self._lost_at
-        delay_s = self._connection.policy.delay_s(self._retry, random.random(), error)
-        if not self._may_go_on(error, now + delay_s - self._lost_at):
-            raise self._located(error)
-        self._retry += 1
-        await asyncio.sleep(delay_s)
-        return None
+            self._stream.hang_up()
 
     async def _is_behind_the_end(self) -> bool:
         """Whether the log ends at the cursor: a watch that begins there gets no event at all, not even the last."""
@@ -243,27 +207,14 @@ class Watch:
         answer = await self._connection.unary(self._connection.stubs.runs.GetRun, GetRunRequest(run_id=self._run_id))
         return RunStatusCode(answer.run.status).is_terminal and answer.run.as_of_seq <= self._fold.through_seq
 
-    def _may_go_on(self, error: FlowspanError, lost_s: float) -> bool:
-        policy = self._connection.policy
-        if self._connection.is_closed:
-            return False
-        if self._run_id is None:  # not known to be accepted: the rules of a unary call
-            return may_repeat(error) and self._retry < policy.max_retries
-        return may_resume(error) and (policy.give_up_after_s is None or lost_s <= policy.give_up_after_s)
-
-    def _open(self) -> grpc.aio.UnaryStreamCall[object, Message]:
+    def _open(self) -> StreamCall:
         stubs = self._connection.watch_stubs
         if self._run_id is None:
             call = stubs.runs.SubmitAndWatchRun(cast(SubmitAndWatchRunRequest, self._submission))
         else:
             request = WatchRunRequest(run_id=self._run_id, after_seq=self._fold.through_seq, options=self._options)
             call = stubs.runs.WatchRun(request)  # type: ignore[assignment]
-        return cast("grpc.aio.UnaryStreamCall[object, Message]", call)
-
-    def _hang_up(self) -> None:
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
+        return cast(StreamCall, call)
 
     def _located(self, error: FlowspanError) -> FlowspanError:
         error.details.setdefault("afterSeq", self.cursor)
