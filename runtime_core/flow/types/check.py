@@ -18,7 +18,7 @@ from runtime_core.flow.types.components import ComponentTypes, KnownComponents, 
 from runtime_core.flow.types.fitting import Fitting, Misfit
 from runtime_core.flow.types.inference import ExpressionTypes, Inferred, StepType
 from runtime_core.flow.types.schema_reader import SchemaReader, read_schema
-from runtime_core.flow.types.shapes import NULL_TYPE, UNKNOWN, Type, type_of_value, union
+from runtime_core.flow.types.shapes import NULL_TYPE, UNKNOWN, Type, type_in_both, type_of_value, union
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue
 
@@ -111,14 +111,14 @@ class _Check:
                 has_input = step.input is not None
                 what = f"the input of step {step.id!r} does not fit component {component.path}"
                 self._tell_misfit(misfit, step.input, f"{pointer}/input" if has_input else pointer, what)
-        output, untyped = self._output(step, component, given)
-        on_error = step.on_error
+        answer, untyped = self._answer(step, component, given)
+        on_error, output = step.on_error, answer
         if on_error.has_default:
-            output = union((output, type_of_value(on_error.default_value)))
+            output = union((answer, type_of_value(on_error.default_value)))
         may_skip = step.skip is not None or given.may_skip or on_error.action is OnErrorAction.SKIP
-        return StepType(output, may_skip, untyped)
+        return StepType(output, answer, may_skip, untyped)
 
-    def _output(self, step: Step, component: _Component, given: Inferred) -> tuple[Type, str | None]:
+    def _answer(self, step: Step, component: _Component, given: Inferred) -> tuple[Type, str | None]:
         """What the component answers with: by the flow's own word, else by the component's."""
         answered = component.output
         known = component.known
@@ -130,11 +130,14 @@ class _Check:
             is_untyped = known is not None and answered is None
             return (UNKNOWN if answered is None else answered), (component.path if is_untyped else None)
         promised = read_schema(declared)
-        misfit = None if answered is None else self._fitting.misfit(answered, promised)
-        if misfit is not None:
-            what = f"component {component.path} of step {step.id!r} does not answer with what is declared here"
-            place = f"{STEP_SCHEMAS}/{escape_pointer_token(step.id)}"
-            self._log.report(2100, f"{what}: {_where(misfit)}{misfit.message}", place)
+        if answered is None or not answered.is_known:
+            return promised, None
+        misfit = self._fitting.misfit(answered, promised)
+        if misfit is None:
+            return type_in_both(answered, promised), None
+        what = f"component {component.path} of step {step.id!r} does not answer with what is declared here"
+        place = f"{STEP_SCHEMAS}/{escape_pointer_token(step.id)}"
+        self._log.report(2100, f"{what}: {_where(misfit)}{misfit.message}", place)
         return promised, None
 
     def _component(self, path: str) -> _Component:

@@ -44,10 +44,12 @@ class StepType:
 
     Attributes:
         output: of a step that succeeded, a default of `onError` among it.
+        answer: what its component answers with.
         untyped_component: the component that is known to declare no output schema, where nobody else says what it is either.
     """
 
     output: Type
+    answer: Type
     may_skip: bool = False
     untyped_component: str | None = None
 

@@ -36,6 +36,9 @@ MAX_COMBINED: Final = 20_000
 """Subschemas of one document that are combined (`anyOf`, `allOf`, `$ref`); the rest of a hostile one means anything."""
 MAX_CHAIN: Final = 32
 """References and combinations that lead to one another at one place."""
+MAX_LOOK: Final = 200
+"""Values of a subschema that are looked through for references."""
+_WRAPPER: Final = frozenset(("$ref", "$defs", "definitions", "$schema"))
 
 _KIND_NAMES: Final[dict[JsonValue, int]] = {
     "null": NULL,
@@ -73,7 +76,16 @@ class SchemaReader:
         if held is None:
             # The schema is kept, so that its id stays its own.
             held = self._types[id(schema)] = (schema, Type(make=lambda: self._shapes(schema)))
+            held[1].schema = self._self_contained(schema)
         return held[1]
+
+    def _self_contained(self, schema: JsonObject) -> JsonObject | None:
+        """The schema, if it says the same wherever it stands. A root that only leads to one of its definitions is that one."""
+        if schema is self._root:
+            reference = schema.get("$ref")
+            target = self._target(reference) if type(reference) is str and schema.keys() <= _WRAPPER else True
+            return target if type(target) is dict and not _mentions_references(target) else schema
+        return None if _mentions_references(schema) else schema
 
     def _shapes(self, schema: JsonObject) -> tuple[Shape, ...]:
         self._left -= 1
@@ -144,6 +156,22 @@ class SchemaReader:
 def read_schema(schema: JsonValue) -> Type:
     """The type of a schema that stands alone."""
     return SchemaReader(schema).type_of(schema)
+
+
+def _mentions_references(schema: JsonValue) -> bool:
+    """Whether it may need what stands around it; a large schema counts as one that does."""
+    stack: list[JsonValue] = [schema]
+    for _ in range(MAX_LOOK):
+        if not stack:
+            return False
+        one = stack.pop()
+        if type(one) is dict:
+            if any(keyword in one for keyword in ("$ref", "$dynamicRef", "$recursiveRef")):
+                return True
+            stack += one.values()
+        elif type(one) is list:
+            stack += one
+    return True
 
 
 def _at(root: JsonValue, reference: str) -> JsonValue:

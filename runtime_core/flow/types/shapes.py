@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from runtime_core.model.json_value import JsonValue
+from runtime_core.model.json_value import JsonObject, JsonValue
 
 NULL: Final = 1
 BOOLEAN: Final = 2
@@ -93,9 +93,10 @@ class Type:
 
     Attributes:
         is_known: False where nobody has said anything (no schema at all), which is not the same as "anything is right".
+        schema: the JSON Schema that says exactly this and needs nothing around it; None: it has to be written.
     """
 
-    __slots__ = ("_make", "_shapes", "is_known")
+    __slots__ = ("_make", "_shapes", "is_known", "schema")
 
     def __init__(
         self, shapes: tuple[Shape, ...] = (), *, make: Callable[[], tuple[Shape, ...]] | None = None, is_known: bool = True
@@ -103,6 +104,7 @@ class Type:
         self._shapes = shapes
         self._make = make
         self.is_known = is_known
+        self.schema: JsonObject | None = None
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
@@ -271,8 +273,9 @@ def _both(a: Shape, b: Shape) -> Shape | None:
 
 
 def _in_both(a: Mapping[str, Type], b: Mapping[str, Type]) -> dict[str, Type]:
-    return {name: _type_in_both(a[name], b[name]) for name in a.keys() & b.keys()}
+    return {name: type_in_both(a[name], b[name]) for name in a.keys() & b.keys()}
 
 
-def _type_in_both(a: Type, b: Type) -> Type:
+def type_in_both(a: Type, b: Type) -> Type:
+    """What is of both types, or something wider."""
     return Type(make=lambda: meet(a.shapes, b.shapes))
