@@ -17,7 +17,7 @@ from gateway.config.problems import ConfigError, Problem, nearest
 from gateway.config.schema import known_members
 from gateway.config.stepflow_file import translate
 from gateway.config.substitution import substitute
-from runtime_core.flow.yaml_loader import load_yaml, locate_yaml
+from runtime_core.flow.yaml_loader import in_behaviors, load_yaml, locate_yaml
 
 FILE_NAMES: Final = ("flowspan.yml", "flowspan.yaml")
 STEPFLOW_FILE_NAMES: Final = ("stepflow-config.yml", "stepflow-config.yaml")
@@ -95,7 +95,7 @@ def parse_config(
         ConfigError: all that is wrong with it.
     """
     try:
-        document = load_yaml(data)
+        document = load_yaml(data, takes_mapping_keys=in_behaviors)
     except FlowspanError as error:
         raise ConfigError(name, [Problem("", error.message.removeprefix("the flow "), error.details.get("line"))]) from error
     document = {} if document is None else document

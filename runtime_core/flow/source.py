@@ -10,7 +10,7 @@ from flowspan.errors import InvalidArgumentError, LimitExceededError
 from runtime_core.flow.diagnostics import MAX_SHOWN, Diagnostic, flow_invalid, worst_first
 from runtime_core.flow.document import Flow
 from runtime_core.flow.parse import check_flow
-from runtime_core.flow.yaml_loader import MAX_NODES, load_yaml, locate_yaml
+from runtime_core.flow.yaml_loader import MAX_NODES, in_behaviors, load_yaml, locate_yaml
 from runtime_core.model.json_scan import Position, scan_json
 from runtime_core.model.json_value import JsonValue, decode_json, encode_json, node_count
 
@@ -57,7 +57,7 @@ def read_document(data: bytes, *, is_yaml: bool | None = None) -> SourceDocument
         )
     if is_yaml is None:
         is_yaml = data.lstrip()[:1] != b"{"
-    value = load_yaml(data) if is_yaml else decode_json(data, what="the flow")
+    value = load_yaml(data, takes_mapping_keys=in_behaviors) if is_yaml else decode_json(data, what="the flow")
     # Every node but the first follows one of these marks, so the walk is for documents that may really be too large.
     marks = 0 if is_yaml else sum(data.count(mark) for mark in (b",", b"[", b":"))
     if marks >= MAX_NODES and (actual := node_count(value)) > MAX_NODES:

@@ -2,13 +2,14 @@
 
 Works on libyaml's events without recursion: depth, nodes and expanded size are counted while reading, before anything could
 grow. Aliases may repeat a part (and count as if it were written again); they may not contain themselves. Tags are refused, and
-so are duplicate keys, keys that are no scalars, and numbers that JSON does not have. Numbers keep their exact value.
+so are duplicate keys, keys that are no scalars, and numbers that JSON does not have. Numbers keep their exact value. Where a
+page allows mappings as keys (behaviours of mocks), such a key is read as its compact JSON text.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import yaml
 
 from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from runtime_core.model.json_scan import Position, escape_pointer_token
-from runtime_core.model.json_value import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, JsonValue
+from runtime_core.model.json_value import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, JsonValue, encode_json
 
 MAX_NODES: Final = 1_000_000
 """Scalars, sequences and mappings of one document, aliases counted as often as they stand there."""
@@ -49,17 +50,36 @@ class _Part:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come. `key`: the mapping's key whose value comes next."""
+    """A collection whose end has not come. `key`: the mapping's key whose value comes next. `is_key`: it is a key itself."""
 
     part: _Part
     mark: Any
     anchor: str | None
     keys: dict[str, Position] = field(default_factory=dict)
     key: str | None = None
+    is_key: bool = False
 
 
-def load_yaml(data: bytes) -> JsonValue:
+KeyRule = Callable[[Sequence[str]], bool]
+"""Whether the mapping at this place (keys and indexes from the top) may have mappings as keys."""
+
+
+def in_behaviors(place: Sequence[str]) -> bool:
+    """The rule of configurations and flows: the `behaviors` of a mock's component, also in the `test.config` of a flow."""
+    if len(place) == 7 and place[:2] == ["test", "config"]:
+        place = place[2:]
+    return len(place) == 5 and (place[0], place[2], place[4]) == ("plugins", "components", "behaviors")
+
+
+def _no_mapping_keys(place: Sequence[str]) -> bool:
+    return False
+
+
+def load_yaml(data: bytes, *, takes_mapping_keys: KeyRule = _no_mapping_keys) -> JsonValue:
     """The value of the one document in `data` (UTF-8); null if there is none.
+
+    Args:
+        takes_mapping_keys: where keys may be mappings; nowhere by default.
 
     Raises:
         FlowspanError: PARSE_ERROR with `line` and `column`: not YAML.
@@ -67,7 +87,7 @@ def load_yaml(data: bytes) -> JsonValue:
             inside its own anchor, more than 10^6 nodes or 8 MiB after aliases, `.nan`, `.inf` and floats out of range.
         LimitExceededError: deeper than 64, an integer of more than 64 digits.
     """
-    reader = _Reader()
+    reader = _Reader(takes_mapping_keys)
     for event in _events(data):
         reader.take(event)
     return reader.value
@@ -79,8 +99,16 @@ def locate_yaml(data: bytes, wanted: Iterable[str]) -> dict[str, Position]:
     wanted = set(wanted)
     found: dict[str, Position] = {}
     stack: list[list[Any]] = []  # [pointer, is_mapping, awaits_key, pointer or index of the next value]
+    key: _Reader | None = None  # reads a key that is a mapping
     for event in _events(data):
-        if isinstance(event, yaml.NodeEvent):
+        if key is None and stack and stack[-1][1] and stack[-1][2] and isinstance(event, yaml.CollectionStartEvent):
+            key = _Reader()
+        if key is not None:
+            key.take(event)
+            if key.is_complete:
+                stack[-1][2:] = False, f"{stack[-1][0]}/{escape_pointer_token(encode_json(key.value).decode())}"
+                key = None
+        elif isinstance(event, yaml.NodeEvent):
             pointer = ""
             if stack:
                 frame = stack[-1]
@@ -107,13 +135,19 @@ def locate_yaml(data: bytes, wanted: Iterable[str]) -> dict[str, Position]:
 class _Reader:
     """Builds the value from events."""
 
-    def __init__(self) -> None:
+    def __init__(self, takes_mapping_keys: KeyRule = _no_mapping_keys) -> None:
         self.value: JsonValue = None
+        self._takes_mapping_keys = takes_mapping_keys
         self._documents = 0
         self._stack: list[_Open] = []
         self._anchors: dict[str, _Part] = {}
         self._nodes = 0
         self._size = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every collection that began has ended."""
+        return not self._stack
 
     def take(self, event: Any) -> None:
         kind = type(event)
@@ -164,20 +198,32 @@ class _Reader:
     def _begin(self, event: Any, value: JsonValue) -> None:
         if event.tag is not None:
             raise _refused(f"the tag {event.tag!r} is not allowed", event.start_mark)
-        if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
+        is_key = bool(self._stack) and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict
+        if is_key and (type(value) is not dict or not self._takes_mapping_keys(self._place_of_top())):
             raise _refused("a key is a scalar, not a sequence or a mapping", event.start_mark)
         if len(self._stack) >= MAX_JSON_DEPTH:
             raise _too_deep(len(self._stack) + 1, event.start_mark)
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)  # an older anchor of that name no longer counts
-        self._stack.append(_Open(_Part(value, nodes=1, height=1), event.start_mark, event.anchor))
+        self._stack.append(_Open(_Part(value, nodes=1, height=1), event.start_mark, event.anchor, is_key=is_key))
         self._count(_Part(None), event.start_mark)
 
     def _finish(self) -> None:
         frame = self._stack.pop()
         if frame.anchor is not None:
             self._anchors[frame.anchor] = frame.part
-        self._place(frame.part)
+        if frame.is_key:
+            holder = self._stack[-1].part
+            holder.nodes += frame.part.nodes
+            holder.size += frame.part.size
+            holder.height = max(holder.height, frame.part.height + 1)
+            self._take_key(encode_json(frame.part.value).decode(), frame.mark)
+        else:
+            self._place(frame.part)
+
+    def _place_of_top(self) -> Sequence[str]:
+        """Keys and indexes that lead to the innermost open collection."""
+        return [str(frame.key if frame.key is not None else len(frame.part.value)) for frame in self._stack[:-1]]  # type: ignore[arg-type]
 
     def _take_alias(self, event: Any) -> None:
         name, mark = event.anchor, event.start_mark
@@ -188,6 +234,8 @@ class _Reader:
             raise _refused(f"the alias *{name} {problem}", mark)
         if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
             raise _refused("a key is a scalar, not an alias", mark)
+        if any(frame.is_key for frame in self._stack):
+            raise _refused("a key that is a mapping is written out, without aliases", mark)
         if len(self._stack) + part.height > MAX_JSON_DEPTH:
             raise _too_deep(len(self._stack) + part.height, mark)
         self._count(part, mark)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import runtime_core
 from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
-from runtime_core.flow.yaml_loader import load_yaml, locate_yaml
+from runtime_core.flow.yaml_loader import in_behaviors, load_yaml, locate_yaml
 from runtime_core.model.json_scan import Position
 
 from .items import calls_made
@@ -243,3 +243,48 @@ def test_reading_takes_work_linear_in_the_size() -> None:
         return calls_made(lambda: load_yaml(b"- {a: 1, b: [x]}\n" * count))
 
     assert calls(2_000) < 11 * calls(200)
+
+
+BEHAVIORS = """
+plugins:
+  m:
+    components:
+      /a:
+        behaviors:
+          {b: 1, a: [2.0, null]}: { outcome: success }
+          ? c: { d: "x" }
+          : { outcome: skipped }
+          '{"e":1}': text
+"""
+
+
+def test_keys_may_be_mappings_in_the_behaviors_of_a_mock_and_nowhere_else() -> None:
+    value: Any = load_yaml(BEHAVIORS.encode(), takes_mapping_keys=in_behaviors)
+    behaviors = value["plugins"]["m"]["components"]["/a"]["behaviors"]
+    assert list(behaviors) == ['{"b":1,"a":[2.0,null]}', '{"c":{"d":"x"}}', '{"e":1}']
+    with pytest.raises(InvalidArgumentError, match="a key is a scalar"):
+        load_yaml(BEHAVIORS.encode())
+    for text in ("{a: 1}: 2", "plugins: {m: {components: {/a: {{x: 1}: 2}}}}", BEHAVIORS.replace("behaviors", "behaviour")):
+        with pytest.raises(InvalidArgumentError, match="a key is a scalar"):
+            load_yaml(text.encode(), takes_mapping_keys=in_behaviors)
+    with pytest.raises(InvalidArgumentError, match="a key is a scalar"):
+        load_yaml(BEHAVIORS.replace("{b: 1, a: [2.0, null]}", "[1, 2]").encode(), takes_mapping_keys=in_behaviors)
+
+
+def test_a_mapping_key_that_stands_twice_is_refused_with_both_places() -> None:
+    text = BEHAVIORS.replace("'{\"e\":1}': text", "{b: 1, a: [2.0, null]}: { outcome: failed }")
+    with pytest.raises(InvalidArgumentError, match=r"stands twice.*line 7.*line 10"):
+        load_yaml(text.encode(), takes_mapping_keys=in_behaviors)
+
+
+def test_aliases_have_no_place_in_a_mapping_key() -> None:
+    text = BEHAVIORS.replace("plugins:", "x: &x 1\nplugins:").replace("b: 1", "b: *x")
+    with pytest.raises(InvalidArgumentError, match="without aliases"):
+        load_yaml(text.encode(), takes_mapping_keys=in_behaviors)
+
+
+def test_values_below_a_mapping_key_are_found() -> None:
+    pointer = '/plugins/m/components/~1a/behaviors/{"b":1,"a":[2.0,null]}/outcome'
+    assert locate_yaml(BEHAVIORS.encode(), [pointer])[pointer].line == 7
+    pointer = '/plugins/m/components/~1a/behaviors/{"e":1}'
+    assert locate_yaml(BEHAVIORS.encode(), [pointer])[pointer].line == 10
