@@ -188,7 +188,7 @@ class _Reader:
             if not case.name.strip():
                 continue
             if case.name in first:
-                message = f"the name {case.name!r} is taken by case {first[case.name]}; names are unique in a file"
+                message = f"the name {case.name!r} is taken by /test/cases/{first[case.name]}; names are unique in a file"
                 self._wrong(f"/test/cases/{case.index}/name", message)
             first.setdefault(case.name, case.index)
 

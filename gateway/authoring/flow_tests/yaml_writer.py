@@ -24,6 +24,10 @@ _LITERAL: Final = re.compile(r"[^\s](?:[^\n]*[^\s]|)(?:\n+[^\n]*[^\s])*\n?\Z")
 most one line end at the end."""
 
 
+_OLD_BOOLEANS: Final = frozenset(("y", "n", "yes", "no", "on", "off"))
+"""Text to us, truth values to readers of YAML 1.1."""
+
+
 class YamlWriter:
     """Writes values in the layout of one file.
 
@@ -57,8 +61,10 @@ class YamlWriter:
 
     def in_flow(self, value: ExactValue) -> str:
         """The value on one line, as it may stand in braces and brackets."""
-        text = _dumped(self._flow, [value])
-        return _as_json(value) if text is None or "\n" in text else text[1:-1]
+        # Not in a sequence: one that holds a mapping of one member loses its braces.
+        text = _dumped(self._flow, {"k": value})
+        is_usable = text is not None and "\n" not in text and text.startswith("{k: ")
+        return text[len("{k: ") : -len("}")] if is_usable and text is not None else _as_json(value)
 
 
 class _Representer(RoundTripRepresenter):
@@ -71,6 +77,8 @@ def _text(representer: Any, text: str) -> Any:
         style = "|" if _LITERAL.match(text) and not _UNSAFE.search(text) and "\t" not in text else '"'
     elif _UNSAFE.search(text):
         style = '"'
+    elif text.lower() in _OLD_BOOLEANS:
+        style = "'"
     return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
@@ -100,12 +108,12 @@ def _dumped(dumper: YAML, value: ExactValue) -> str | None:
     """The text without its last line end; None if the loader would read something else."""
     stream = StringIO()
     dumper.dump(value, stream)
-    text = stream.getvalue().removesuffix("\n")
+    text = stream.getvalue()
     try:
         is_same = canonical_of_value(load_yaml(text.encode())) == canonical_json(encode_exact(value))
     except (FlowspanError, UnicodeEncodeError):
         return None
-    return text if is_same else None
+    return text.removesuffix("\n") if is_same else None
 
 
 def _as_json(value: ExactValue) -> str:
