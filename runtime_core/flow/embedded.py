@@ -22,7 +22,12 @@ from runtime_core.model.json_value import JsonObject, JsonValue
 MAX_NESTING: Final = 8
 """Flows inside each other that are looked into; each is read once for every flow around it."""
 
-_FLOW_MEMBERS: Final = {"/builtin/eval": "flow", "/builtin/map": "workflow", "/builtin/iterate": "flow"}
+_FLOW_MEMBERS: Final = {
+    "/builtin/eval": ("flow",),
+    "/builtin/map": ("workflow", "flow"),
+    "/builtin/iterate": ("flow",),
+}
+"""Members that are a flow, or the id of one."""
 _PUT_BLOB: Final = "/builtin/put_blob"
 _NO_MATTER: Final = frozenset((1001, 1002))
 """A flow inside another needs neither name nor description."""
@@ -85,28 +90,27 @@ def _pass_on(finding: Diagnostic, pointer: str, log: DiagnosticLog) -> None:
 
 
 def _taken_as_flow(step: Step, pointer: str) -> EmbeddedFlow | None:
-    """The literal that a built-in takes as a flow, whatever it looks like."""
+    """The literal that a built-in takes as a flow, whatever it looks like; a string is the id of one."""
     given = step.input
-    if type(given) is dict and "$literal" in given:
+    is_literal = type(given) is dict and "$literal" in given
+    if type(given) is dict and is_literal:
         # The whole input is a literal: its members stand there as they are.
-        members, pointer = given["$literal"], f"{pointer}/$literal"
-        if type(members) is not dict:
-            return None
-        member = _flow_member(step.component, members.get("blob_type"))
-        return EmbeddedFlow(members[member], f"{pointer}/{member}") if member is not None and member in members else None
-    if type(given) is not dict or any(key in given for key in RESERVED_KEYS):
+        given, pointer = given["$literal"], f"{pointer}/$literal"
+    if type(given) is not dict or (not is_literal and any(key in given for key in RESERVED_KEYS)):
         return None
-    member = _flow_member(step.component, _constant(given.get("blob_type")))
-    expression = None if member is None else given.get(member)
-    if type(expression) is not dict or "$literal" not in expression:
-        return None
-    return EmbeddedFlow(expression["$literal"], f"{pointer}/{member}/$literal")
-
-
-def _flow_member(component: str, blob_type: JsonValue) -> str | None:
-    if component == _PUT_BLOB:
-        return "data" if blob_type == "flow" else None
-    return _FLOW_MEMBERS.get(component)
+    blob_type = given.get("blob_type") if is_literal else _constant(given.get("blob_type"))
+    names = _FLOW_MEMBERS.get(step.component, ())
+    if step.component == _PUT_BLOB and blob_type == "flow":
+        names = ("data",)
+    for name in names:
+        member, place = given.get(name), f"{pointer}/{name}"
+        if not is_literal:
+            if type(member) is not dict or "$literal" not in member:
+                continue
+            member, place = member["$literal"], f"{place}/$literal"
+        if member is not None and type(member) is not str:
+            return EmbeddedFlow(member, place)
+    return None
 
 
 def _constant(expression: JsonValue) -> JsonValue:

@@ -12,6 +12,8 @@ from runtime_core.model.json_value import JsonValue
 
 MAX_DEPTH: Final = 64
 """As deep as values nest; what is deeper is not compared."""
+MAX_REASONS: Final = 3
+"""In one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +56,28 @@ class Fitting:
         return held[2]
 
     def _compare(self, given: Type, wanted: Type) -> Misfit | None:
-        closest: Misfit | None = None
+        reasons: list[Misfit] = []
         for shape in given.shapes:
             for other in wanted.shapes:
+                if not shape.kinds & other.kinds:
+                    continue
                 found = self._compare_shapes(shape, other)
                 if found is None:
                     return None
-                # Of several reasons, the one that is deepest in the value tells most.
-                if found.place and (closest is None or len(found.place) > len(closest.place)):
-                    closest = found
+                reasons.append(found)
         if not given.shapes:
             return None
-        if closest is not None and len(wanted.shapes) == 1:
-            return closest
-        alone = self._only_reason(given, wanted)
-        return alone or closest or Misfit((), f"{describe(wanted)} is expected, not {describe(given)}")
-
-    def _only_reason(self, given: Type, wanted: Type) -> Misfit | None:
-        """The reason of a single pair that says more than two types do."""
-        pairs = [(a, b) for a in given.shapes for b in wanted.shapes if a.kinds & b.kinds]
-        return self._compare_shapes(*pairs[0]) if len(pairs) == 1 and len(given.shapes) == 1 else None
+        if not reasons:
+            return Misfit((), f"{describe(wanted)} is expected, not {describe(given)}")
+        # Of several reasons, the one that is deepest in the value tells most; of those about the whole, all count.
+        deepest = max(reasons, key=lambda reason: len(reason.place))
+        if deepest.place or len(reasons) == 1:
+            return deepest
+        return Misfit((), ", or ".join(list(dict.fromkeys(reason.message for reason in reasons))[:MAX_REASONS]))
 
     def _compare_shapes(self, given: Shape, wanted: Shape) -> Misfit | None:
+        """For shapes that have a kind in common."""
         common = given.kinds & wanted.kinds
-        if not common:
-            return Misfit((), f"{describe(Type((wanted,)))} is expected, not {describe(Type((given,)))}")
         reason: Misfit | None = None
         if common & SCALARS:
             reason = _scalar_misfit(given, wanted, common)
