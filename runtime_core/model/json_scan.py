@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+_BRACKET: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]')
 _TOKEN: Final = re.compile(r'[ \t\r\n]*(?:("(?:[^"\\]|\\.)*")|([\[\]{},:])|([^\s\[\]{},:"]+))')
 
 
@@ -52,6 +53,20 @@ def escape_pointer_token(name: str) -> str:
 def position_at(text: str, offset: int) -> Position:
     """Line and column of a character offset."""
     return Position(line=text.count("\n", 0, offset) + 1, column=offset - text.rfind("\n", 0, offset))
+
+
+def position_of_depth(text: str, depth: int) -> Position | None:
+    """Where the first array or object begins that stands inside `depth` others; the text need not be whole."""
+    open_now = 0
+    for match in _BRACKET.finditer(text):
+        mark = match.group()
+        if mark in ("[", "{"):
+            open_now += 1
+            if open_now > depth:
+                return position_at(text, match.start())
+        elif mark in ("]", "}"):
+            open_now -= 1
+    return None
 
 
 def scan_json(text: str, wanted: Iterable[str] = ()) -> tuple[DuplicateKey | None, dict[str, Position]]:

@@ -18,7 +18,7 @@ import msgspec
 
 from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError, Reason
 from runtime_core.model.ids import BlobId, blob_id_of_digest
-from runtime_core.model.json_scan import position_at, scan_json
+from runtime_core.model.json_scan import position_at, position_of_depth, scan_json
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 JsonObject = dict[str, JsonValue]
@@ -146,13 +146,9 @@ def _decode_checked(data: bytes, what: str) -> tuple[JsonValue, bytes]:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _parse_error(data, error, what) from error
     except RecursionError:
-        raise LimitExceededError(
-            f"{what} nests deeper than {MAX_JSON_DEPTH}", limit="jsonDepth", max=MAX_JSON_DEPTH, actual=MAX_JSON_DEPTH + 1
-        ) from None
+        raise _too_deep(data, f"{what} nests deeper than {MAX_JSON_DEPTH}", MAX_JSON_DEPTH + 1) from None
     if data.count(b"[") + data.count(b"{") > MAX_JSON_DEPTH and (depth := depth_of(value)) > MAX_JSON_DEPTH:
-        raise LimitExceededError(
-            f"{what} nests {depth} deep; at most {MAX_JSON_DEPTH} is allowed", limit="jsonDepth", max=MAX_JSON_DEPTH, actual=depth
-        )
+        raise _too_deep(data, f"{what} nests {depth} deep; at most {MAX_JSON_DEPTH} is allowed", depth)
     ordered = _encode_sorted(value)
     # The reader keeps the last of two equal keys, so a lost member is a lost colon. Colons inside strings are on both
     # sides, unless one was written as an escape.
@@ -187,6 +183,20 @@ def _refuse_long_numbers(data: bytes, what: str) -> None:
                 max=MAX_NUMBER_DIGITS,
                 actual=len(match.group()),
             )
+
+
+def _too_deep(data: bytes, message: str, actual: int) -> LimitExceededError:
+    place = position_of_depth(data.decode("utf-8", "replace"), MAX_JSON_DEPTH)
+    if place is None:
+        return LimitExceededError(message, limit="jsonDepth", max=MAX_JSON_DEPTH, actual=actual)
+    return LimitExceededError(
+        f"{message}, at {place}",
+        limit="jsonDepth",
+        max=MAX_JSON_DEPTH,
+        actual=actual,
+        line=place.line,
+        column=place.column,
+    )
 
 
 def _refuse_duplicate_keys(data: bytes, what: str) -> None:
