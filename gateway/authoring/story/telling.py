@@ -1,0 +1,155 @@
+"""The story of an item as a JSON value: its input, its steps in the order of events, its output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from flowspan.view.events import Outcome
+from flowspan.view.status import ItemResult
+from gateway.authoring.story.attempts import RecordedAttempt, SubRun
+from gateway.authoring.story.reasons import Reasons
+from gateway.authoring.story.replay import Replay, replay
+from runtime_core.flow.document import OnErrorAction, Step
+from runtime_core.flow.expressions import FAILED, IDLE, IN_FLIGHT, SKIPPED, SUCCESS, WAITING
+from runtime_core.flow.plan import FlowPlan
+from runtime_core.flow.variables import RunVariables
+
+_STATE_WORDS = {
+    IDLE: "not needed",
+    WAITING: "not run",
+    IN_FLIGHT: "abandoned",
+    SUCCESS: "success",
+    SKIPPED: "skipped",
+    FAILED: "failed",
+}
+_OUTCOME_WORDS = {
+    Outcome.SUCCESS: "success",
+    Outcome.FAILED: "failed",
+    Outcome.SKIPPED: "skipped",
+    Outcome.CANCELLED: "cancelled",
+}
+
+
+def tell(
+    plan: FlowPlan,
+    variables: RunVariables,
+    item_input: bytes,
+    recorded: Sequence[RecordedAttempt],
+    result: ItemResult,
+    *,
+    run_id: str,
+    sub_runs: Sequence[SubRun] = (),
+) -> dict[str, Any]:
+    """One item's story; secrets are taken out of all of it.
+
+    Args:
+        plan, variables: of the run.
+        item_input: JSON.
+        recorded: the item's attempts in the order in which they ended.
+        result: what became of the item, its payload read if it was in a blob.
+
+    Returns:
+        `{runId, itemIndex, outcome, input, steps: [{step, component, status, why, input?, attempts?, onError?, output? |
+        error? | reason?}], output: {why, value? | error? | reason?}, subRuns?}`. Steps stand in the order in which they were
+        called or settled; those that nothing needed come last.
+    """
+    told = replay(plan, item_input, variables.bound, recorded)
+    reasons = Reasons(told)
+    rest = [index for index in range(len(plan.steps)) if index not in set(told.order)]
+    story: dict[str, Any] = {
+        "runId": run_id,
+        "itemIndex": result.item_index,
+        "outcome": _OUTCOME_WORDS[result.outcome],
+        "input": _value(item_input),
+        "steps": [_step(told, reasons, index) for index in (*told.order, *rest)],
+        "output": {"why": _why_output(told, reasons, result)} | _ending(result.outcome, result.payload, "value"),
+    }
+    if sub_runs:
+        story["subRuns"] = [{"runId": run.run_id, "flowName": run.flow_name, "status": run.status} for run in sub_runs]
+    return redacted(story, variables)
+
+
+def redacted(story: dict[str, Any], variables: RunVariables) -> dict[str, Any]:
+    """All that a story says goes through here: what is secret in the run is not told, whole or in part."""
+    if variables.redactor is None:
+        return story
+    clean: dict[str, Any] = variables.redactor.value(story)
+    return clean
+
+
+def _why_output(told: Replay, reasons: Reasons, result: ItemResult) -> str:
+    replayed = told.execution.result
+    if result.outcome is Outcome.CANCELLED and (replayed is None or replayed.outcome is not Outcome.CANCELLED):
+        return "the run was cancelled"
+    if replayed is not None and replayed.outcome is not result.outcome:
+        # Such as a result that is too large: the flow ended well, and the item did not.
+        return "the flow came to another end; what failed was outside of it"
+    return reasons.why_output()
+
+
+def _step(told: Replay, reasons: Reasons, index: int) -> dict[str, Any]:
+    step, execution = told.plan.flow.steps[index], told.execution
+    state = execution.states[index]
+    attempts = told.attempts.get(index, [])
+    status = _STATE_WORDS[state]
+    story: dict[str, Any] = {"step": step.id, "component": step.component, "status": status, "why": reasons.why(index)}
+    if index in told.inputs:
+        story["input"] = _value(told.inputs[index])
+        story["attempts"] = [_attempt(attempt, attempts[:number]) for number, attempt in enumerate(attempts)]
+    effect = _on_error_effect(step, attempts, state)
+    if effect:
+        story["onError"] = effect
+    if state in (SUCCESS, SKIPPED, FAILED):
+        outcome = {SUCCESS: Outcome.SUCCESS, SKIPPED: Outcome.SKIPPED, FAILED: Outcome.FAILED}[state]
+        story |= _ending(outcome, execution.payloads[index], "output")
+    return story
+
+
+def _attempt(attempt: RecordedAttempt, before: Sequence[RecordedAttempt]) -> dict[str, Any]:
+    story: dict[str, Any] = {
+        "attempt": attempt.attempt,
+        "seconds": round(max(attempt.ended_s - attempt.began_s, 0.0), 6),
+        "outcome": _OUTCOME_WORDS[attempt.outcome],
+    }
+    if before:
+        story["afterSeconds"] = round(max(attempt.began_s - before[-1].ended_s, 0.0), 6)
+    if attempt.outcome is not Outcome.SUCCESS:
+        story |= _ending(attempt.outcome, attempt.payload, "output")
+    return story
+
+
+def _on_error_effect(step: Step, attempts: Sequence[RecordedAttempt], state: int) -> str:
+    """What `onError` did about the last failure, in words; empty if there was none or it did nothing."""
+    if not attempts or attempts[-1].outcome is not Outcome.FAILED or state in (IN_FLIGHT, WAITING):
+        return ""
+    action = step.on_error.action
+    if state == SUCCESS:
+        spent = " once the retries were spent" if action is OnErrorAction.RETRY else ""
+        return f"{action.value}: the default value stands in{spent}"
+    if state == SKIPPED:
+        return "skip: the step counts as skipped"
+    if action is OnErrorAction.RETRY:
+        return f"retry: no attempt is left (maxRetries {step.on_error.max_retries}), or this failure is not repeated"
+    return "fail: the step has failed"
+
+
+def _ending(outcome: Outcome, payload: bytes, name: str) -> dict[str, Any]:
+    """`payload` under the word that says what it is."""
+    value = _value(payload)
+    if outcome is Outcome.SUCCESS:
+        return {name: value}
+    if outcome is Outcome.SKIPPED:
+        reason = value.get("reason") if isinstance(value, dict) else None
+        return {} if reason is None else {"reason": reason}
+    return {"error": value}
+
+
+def _value(data: bytes) -> Any:
+    """Decoded; bytes that are no JSON (a component server may have sent such) as text."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return data.decode("utf-8", "replace")
