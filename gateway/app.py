@@ -35,7 +35,7 @@ from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages
 from runtime_core.api import RuntimeApi
 from runtime_core.builtins.server import BuiltinServer
-from runtime_core.calls import CallNaming
+from runtime_core.calls import CallNaming, CallResult
 from runtime_core.engine.runtime import Runtime
 from runtime_core.limits import Limits
 from runtime_core.ports import ComponentServer, EngineSink, SecretBox, Store
@@ -74,6 +74,7 @@ class GatewayParts:
         traces: makes what takes spans; None: none are made.
         secrets: keeps secret variables out of the store; None: nothing that is stored outlives the process.
         metrics: `host:port` of the status pages; None: there are none.
+        on_calls: told of attempts that ended, as `RunObserver.on_calls`; None: nobody asks.
     """
 
     store: Store
@@ -85,6 +86,7 @@ class GatewayParts:
     traces: Callable[[CallNaming], TraceSink] | None = None
     metrics: str | None = None
     secrets: SecretBox | None = None
+    on_calls: Callable[[Sequence[CallResult]], None] | None = None
 
 
 class Gateway:
@@ -108,7 +110,7 @@ class Gateway:
         router = PrefixRouter([RouteEntry(prefix, servers[name]) for prefix, name in parts.routes.items()])
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._traces = None if parts.traces is None else parts.traces(naming)
-        self._observer = GatewayObserver(self._traces)
+        self._observer = GatewayObserver(self._traces, on_calls=parts.on_calls)
         self._runtime = Runtime(
             store=parts.store,
             router=router,

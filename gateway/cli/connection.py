@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from gateway.cli.exits import UsageError
 
 if TYPE_CHECKING:
     from flowspan.client import AsyncClient  # `serve` shares this module and needs no client
-    from gateway.app import Gateway
+    from gateway.app import Gateway, GatewayParts
     from gateway.config import LoadedConfig
 
 T = TypeVar("T")
@@ -66,12 +66,19 @@ class ServerOptions:
 
 
 @asynccontextmanager
-async def embedded_client(loaded: LoadedConfig, state: Path | None, *, in_memory: bool = False) -> AsyncIterator[AsyncClient]:
+async def embedded_client(
+    loaded: LoadedConfig,
+    state: Path | None,
+    *,
+    in_memory: bool = False,
+    adopt: Callable[[GatewayParts], GatewayParts] | None = None,
+) -> AsyncIterator[AsyncClient]:
     """A gateway in this process with a store of its own, and a client of it.
 
     Args:
         state: the store's directory, kept; None: one that goes with the command.
         in_memory: without `state`, no directory at all.
+        adopt: may change the gateway's parts before they are put together.
     """
     from flowspan.client import AsyncClient, RetryPolicy
     from gateway.app import open_gateway
@@ -84,6 +91,7 @@ async def embedded_client(loaded: LoadedConfig, state: Path | None, *, in_memory
         socket = f"unix:{private / 'gateway.sock'}"
         store = state or (None if in_memory else private / "state")
         parts = assemble(loaded.config, store=store, listen=[socket], name=str(loaded.path or "flowspan.yml"))
+        parts = parts if adopt is None else adopt(parts)
         gateway = await open_gateway(parts)
         try:
             await _plugins_up(gateway)

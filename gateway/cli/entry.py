@@ -45,6 +45,7 @@ from gateway.cli.options import (
     Target,
     Tls,
     Token,
+    Trace,
     Variables,
     end,
     result_order,
@@ -94,6 +95,7 @@ def run(
     label: Label = None,
     metadata: MetadataOption = None,
     deadline: Deadline = None,
+    trace: Trace = None,
     log_level: LogLevelOption = LogLevel.WARNING,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -107,7 +109,7 @@ def run(
         flow, input_file, input_json, inputs, output, order, max_concurrency, variables, overrides, env_variables, label,
         metadata, deadline, None, quiet, as_json,
     )  # fmt: skip
-    end(run_commands.run(request, config=config, state=state))
+    end(run_commands.run(request, config=config, state=state, trace=trace or ()))
 
 
 @app.command()

@@ -70,6 +70,15 @@ Deadline = Annotated[
     float | None, typer.Option("--deadline", min=0.001, help="Seconds until the run is cancelled.", metavar="SECONDS")
 ]
 RequestId = Annotated[str | None, typer.Option("--request-id", help="The same id and the same request: the same run.")]
+Trace = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trace",
+        help="Tell afterwards how this item went, step by step: its index, from 0, or failed for the first that fails; "
+        "may be repeated.",
+        metavar="ITEM",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 Target = Annotated[
     str | None, typer.Option("--target", help="HOST:PORT or unix:/path; default: FLOWSPAN_TARGET, else the one that runs here.")

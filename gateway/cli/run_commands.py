@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -23,6 +23,9 @@ from gateway.cli.findings import say_findings
 from gateway.cli.inputs import RunInputs, read_inputs, read_object, read_whole, variables_from_environment
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
 from gateway.cli.progress import Display, choose_display, done_of
+
+if TYPE_CHECKING:
+    from gateway.cli.trace_recording import ItemTracer
 
 ASK_EVERY_S: Final = 2.0
 """While no result comes, the gateway is asked so often what it waits for."""
@@ -50,8 +53,8 @@ class RunRequest:
     as_json: bool = False
 
 
-def run(request: RunRequest, *, config: Path | None, state: Path | None) -> int:
-    """`flowspan run`: in a gateway of this process. Returns the exit code."""
+def run(request: RunRequest, *, config: Path | None, state: Path | None, trace: Sequence[str] = ()) -> int:
+    """`flowspan run`: in a gateway of this process; `trace`: items whose stories are told. Returns the exit code."""
     from gateway.config import load_config
 
     flow = _flow_document(request.flow)
@@ -60,7 +63,20 @@ def run(request: RunRequest, *, config: Path | None, state: Path | None) -> int:
     loaded = load_config(config, beside=Path(request.flow).parent)
     for note in loaded.notes:
         say(f"flowspan: {loaded.path}: {note}")
-    return _carry_out(request, flow, lambda: embedded_client(loaded, state), is_resumable=state is not None, is_embedded=True)
+    tracer: ItemTracer | None = None
+    if trace:
+        from gateway.cli.trace_recording import ItemTracer
+
+        tracer = ItemTracer(trace)
+    adopt = None if tracer is None else tracer.adopt
+    return _carry_out(
+        request,
+        flow,
+        lambda: embedded_client(loaded, state, adopt=adopt),
+        is_resumable=state is not None,
+        is_embedded=True,
+        tracer=tracer,
+    )
 
 
 def submit(request: RunRequest, server: ServerOptions, *, detach: bool) -> int:
@@ -91,6 +107,7 @@ def _carry_out(
     detach: bool = False,
     is_resumable: bool = False,
     is_embedded: bool = False,
+    tracer: ItemTracer | None = None,
 ) -> int:
     with ExitStack() as resources:
         inputs = read_inputs(
@@ -117,9 +134,12 @@ def _carry_out(
                     document, inputs.values, order=request.order if by_index else None, **options
                 )
                 started.append(follow)
-                with ResultWriter(request.output, is_single=inputs.is_single) as writer:
+                with _writer(request.output, inputs.is_single, tracer) as writer:
                     title = Path(request.flow).name
-                    return await _follow(client, follow, writer, title=title, quiet=request.quiet, as_json=request.as_json)
+                    code = await _follow(client, follow, writer, title=title, quiet=request.quiet, as_json=request.as_json)
+                if tracer is not None and flow is not None and follow.status is not None:
+                    await tracer.tell(client, follow.status.description, flow, options, as_json=request.as_json)
+                return code
 
         def remedy() -> str | None:
             if is_embedded:
@@ -168,6 +188,14 @@ async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, ti
     if not quiet:
         say(_summary(status, as_json=as_json))
     return SUCCESS if status.status is RunStatusCode.SUCCESS else RUN_FAILED
+
+
+def _writer(path: Path | None, is_single: bool, tracer: ItemTracer | None) -> ResultWriter:
+    if tracer is None:
+        return ResultWriter(path, is_single=is_single)
+    from gateway.cli.trace_recording import TracedWriter
+
+    return TracedWriter(tracer, path, is_single=is_single)
 
 
 def _summary(status: RunStatus, *, as_json: bool) -> str:

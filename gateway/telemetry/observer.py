@@ -52,8 +52,15 @@ class GatewayObserver:
         submit_seconds: from the first check of a submit to its commit.
     """
 
-    def __init__(self, traces: TraceSink | None = None, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        traces: TraceSink | None = None,
+        *,
+        on_calls: Callable[[Sequence[CallResult]], None] | None = None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.traces: Final = traces
+        self._on_calls = on_calls
         self.accepted_runs = 0
         self.ended_runs: Counter[RunStatusCode] = Counter()
         self.ended_items: Counter[str] = Counter()
@@ -65,7 +72,15 @@ class GatewayObserver:
 
     @property
     def on_calls(self) -> Callable[[Sequence[CallResult]], None] | None:
-        return None if self.traces is None else self.traces.on_calls
+        traces, also = self.traces, self._on_calls
+        if traces is None or also is None:
+            return also if traces is None else traces.on_calls
+
+        def both(results: Sequence[CallResult]) -> None:
+            traces.on_calls(results)
+            also(results)
+
+        return both
 
     def samples(self, trace_id: str) -> bool:
         return self.traces is None or self.traces.samples(trace_id)
