@@ -31,7 +31,7 @@ _DRAFTS: Final[dict[str, Callable[..., Any]]] = {
 }
 _LATEST: Final[Callable[..., Any]] = jsonschema_rs.Draft202012Validator
 _PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=2 * _PATTERN_BYTES)
-_SCHEMA_MAPS: Final = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+_SCHEMA_MAPS: Final = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"))
 _SCHEMA_LISTS: Final = frozenset(("allOf", "anyOf", "oneOf", "prefixItems", "items"))
 _ONE_SCHEMA: Final = frozenset(
     (
@@ -39,6 +39,7 @@ _ONE_SCHEMA: Final = frozenset(
         "unevaluatedItems", "unevaluatedProperties", "contentSchema",
     )
 )  # fmt: skip
+_REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _DEFINITIONS: Final = frozenset(("$defs", "definitions"))
 _BRANCHES: Final = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"))
 
@@ -155,9 +156,10 @@ class _Places:
                 name = part.get(anchor)
                 if type(name) is str:
                     self._anchors[name] = part
-            reference = part.get("$ref")
-            if type(reference) is str:
-                self.references.append((f"{pointer}/$ref", reference))
+            for keyword in _REFERENCES:
+                reference = part.get(keyword)
+                if type(reference) is str:
+                    self.references.append((f"{pointer}/{keyword}", reference))
             if "$dynamicRef" in part or "$recursiveRef" in part:
                 self.is_recursive = True
             if pointer and type(part.get("$id")) is str:
@@ -168,8 +170,9 @@ class _Places:
         """Raises SchemaError: a reference leads elsewhere, or references multiply the schema beyond `MAX_PARTS`."""
         for pointer, reference in self.references:
             if not reference.startswith("#") and reference.rstrip("#") not in _KNOWN_SCHEMAS:
+                keyword = pointer.rpartition("/")[2]
                 raise SchemaError(
-                    f"$ref {reference!r} leads out of the document; nothing is fetched: put the schema under $defs and "
+                    f"{keyword} {reference!r} leads out of the document; nothing is fetched: put the schema under $defs and "
                     "refer to #/$defs/NAME",
                     pointer,
                 )
@@ -189,7 +192,7 @@ class _Places:
             return 1
         self._open.add(identity)
         total = 1 + sum(self._size(child) for _, child in _children(part, with_definitions=False))
-        for keyword in ("$ref", "$dynamicRef", "$recursiveRef"):
+        for keyword in _REFERENCES:
             reference = part.get(keyword)
             if type(reference) is str:
                 total += self._size(self._target(reference))
