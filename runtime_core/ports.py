@@ -11,7 +11,7 @@ from typing import Protocol
 
 from flowspan.view.events import Event, RunStatusCode, Segment
 from flowspan.view.status import FlowError, ItemCounts, RunDescription, RunStatus
-from runtime_core.calls import CallFailure, CallResult, ComponentCall
+from runtime_core.calls import CallAnswer, CallFailure, CallResult, ComponentCall
 
 
 class Clock(Protocol):
@@ -329,6 +329,11 @@ class ComponentServer(Protocol):
     def journals(self, component: str) -> bool:
         """Whether results of this component (as in `CallTemplate.component`) are worth a log entry; False for what is cheap
         and has no effects, inside this process."""
+        ...
+
+    def instant(self, component: str) -> Callable[[bytes], CallAnswer] | None:
+        """What this component does with an input, if that is a pure function of microseconds inside this process; else None.
+        The engine then need not make a call of it. Whatever it answers but bytes is asked again, as a call."""
         ...
 
     @property

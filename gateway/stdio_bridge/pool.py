@@ -336,6 +336,9 @@ class PluginServer:
         ready = [peer for instance in self._instances if (peer := instance.up) is not None and not peer.used_slots]
         return min(ready, key=lambda peer: len(peer.calls), default=None)
 
+    def instant(self, component: str) -> None:
+        return None
+
     def can_start_alone(self) -> bool:
         return self._idle_peer() is not None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -55,6 +55,10 @@ class InProcessServer:
 
     def journals(self, component: str) -> bool:
         return False
+
+    def instant(self, component: str) -> Callable[[bytes], CallAnswer] | None:
+        work = self._works.get(component)
+        return work.answer if isinstance(work, Instant) else None
 
     def free_slots(self) -> int:
         return max(0, SLOTS - len(self._waiting) + len(self._parked) - len(self._results))

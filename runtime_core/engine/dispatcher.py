@@ -19,7 +19,7 @@ from flowspan.view.status import FlowError
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, CallTemplate, ComponentCall
 from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
-from runtime_core.engine.open_run import CommitNote, OpenRun, StepSite
+from runtime_core.engine.open_run import CommitNote, InstantSteps, OpenRun, StepSite
 from runtime_core.engine.parking import Parking
 from runtime_core.engine.unreachable import BROKEN_SLOTS, Unreachable
 from runtime_core.flow.retry import retry_policy
@@ -70,6 +70,7 @@ class Dispatcher:
         self._in_turn = False
         self._is_closed = False
         self._dirty: dict[OpenRun, None] = {}
+        self._instants = InstantSteps()
         self._failed: list[CallResult] = []
         self._inline = Lane(Unreachable("flows without components", None))
         self._sweeper: asyncio.TimerHandle | None = self._loop.call_later(SWEEP_S, self._sweep)
@@ -102,6 +103,7 @@ class Dispatcher:
 
     def attach(self, run: OpenRun) -> None:
         """Give a run its sites and lanes. It takes part in scheduling after `enter`."""
+        run.instants = self._instants
         run.sites = [self._site(run, index) for index in range(len(run.plan.steps))]
         several = run.plan.component_steps > 1
         run.journals_steps = several and any(site.lane.server.journals(site.template.component) for site in run.sites)
@@ -189,7 +191,9 @@ class Dispatcher:
             sampled=run.settings.sampled,
         )
         policy = retry_policy(step.on_error, step.retry, self._limits.transport_retries)
-        return StepSite(run, step, template, lane, self._run_lane(run, lane), policy)
+        # Somebody who looks on at calls is to see them all.
+        instant = route.server.instant(route.component) if self.on_calls_ended is None else None
+        return StepSite(run, step, template, lane, self._run_lane(run, lane), policy, instant)
 
     def _run_lane(self, run: OpenRun, lane: Lane) -> RunLane:
         run_lane = run.lanes.get(lane)
@@ -412,6 +416,7 @@ class Dispatcher:
             self.on_broken(error)
         finally:
             self._in_turn = False
+            self._instants.left = InstantSteps.PER_TURN
 
     def _ask_dirty(self) -> None:
         """Runs of which items have ended may start others."""

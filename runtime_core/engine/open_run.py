@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,7 +18,7 @@ import structlog
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode, Reason
 from flowspan.view.events import AttemptCause, AttemptEnded, Outcome
 from flowspan.view.status import ItemCounts, RunDescription
-from runtime_core.calls import CallFailure, CallTemplate, ComponentCall
+from runtime_core.calls import CallAnswer, CallFailure, CallTemplate, ComponentCall
 from runtime_core.engine.inputs import InputWindow
 from runtime_core.engine.settings import RunSettings
 from runtime_core.flow.execution import ItemExecution, ReadyCall
@@ -58,19 +58,46 @@ def _our_fault(error: Exception) -> bytes:
 
 
 class StepSite:
-    """A step of a run at the component server that its path leads to: the `owner` of its calls."""
+    """A step of a run at the component server that its path leads to: the `owner` of its calls.
 
-    __slots__ = ("lane", "policy", "run", "run_lane", "step", "template")
+    Attributes:
+        instant: what its component does, where that needs no call (`ComponentServer.instant`), or None.
+    """
+
+    __slots__ = ("instant", "lane", "policy", "run", "run_lane", "step", "template")
 
     def __init__(
-        self, run: OpenRun, step: PlannedStep, template: CallTemplate, lane: Lane, run_lane: RunLane, policy: RetryPolicy
+        self,
+        run: OpenRun,
+        step: PlannedStep,
+        template: CallTemplate,
+        lane: Lane,
+        run_lane: RunLane,
+        policy: RetryPolicy,
+        instant: Callable[[bytes], CallAnswer] | None,
     ) -> None:
+        self.instant = instant
         self.run = run
         self.step = step
         self.template = template
         self.lane = lane
         self.run_lane = run_lane
         self.policy = policy
+
+
+class InstantSteps:
+    """How many steps that need no call may still be done before the event loop gets its turn.
+
+    Beyond, they go out as calls: a long chain of them must not keep others waiting.
+    """
+
+    __slots__ = ("left",)
+
+    PER_TURN: Final = 4_096
+    """Some ten milliseconds."""
+
+    def __init__(self) -> None:
+        self.left = self.PER_TURN
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
@@ -135,6 +162,7 @@ class OpenRun:
         "epoch",
         "has_left",
         "inputs",
+        "instants",
         "items",
         "journals_steps",
         "lanes",
@@ -180,6 +208,7 @@ class OpenRun:
         self.epoch = 0
         self.items: dict[int, ItemExecution] = {}
         self.sites: list[StepSite] = []
+        self.instants = InstantSteps()
         self.lanes: dict[Lane, RunLane] = {}
         self.entry: RunLane | None = None
         self.parent: OpenRun | None = None
@@ -233,16 +262,15 @@ class OpenRun:
         for item_index, item_input in zip(machine.start_items(count), inputs, strict=True):
             execution = items[item_index] = ItemExecution(plan, item_input, bound)
             try:
-                ready = execution.start()
+                first = self._calls_for(item_index, execution, execution.start())
             except Exception as error:
                 self._end_item(item_index, Outcome.FAILED, _our_fault(error))
                 continue
             end = execution.result
             if end is not None:
                 self._end_item(item_index, end.outcome, end.payload)
-                continue
-            for one in ready:
-                calls.append(self._new_call(item_index, execution, one))
+            else:
+                calls += first
         return calls
 
     def grant(self, calls: list[ComponentCall]) -> None:
@@ -408,17 +436,41 @@ class OpenRun:
             payload = self._redactor.payload(payload)
         try:
             ready = execution.complete(site.step.index, outcome, payload)
+            if execution.result is None and self.journals_steps:
+                self.machine.complete_step(item_index, site.step.index, outcome, payload)
+            calls = self._calls_for(item_index, execution, ready)
         except Exception as error:
             self._end_item(item_index, Outcome.FAILED, _our_fault(error))
             return
         end = execution.result
         if end is not None:
             self._end_item(item_index, end.outcome, end.payload)
-            return
-        if self.journals_steps:
-            self.machine.complete_step(item_index, site.step.index, outcome, payload)
-        for one in ready:
-            self._queued.append(self._new_call(item_index, execution, one))
+        else:
+            self._queued += calls
+
+    def _calls_for(self, item_index: int, execution: ItemExecution, ready: list[ReadyCall]) -> list[ComponentCall]:
+        """Calls for what is ready. Steps that need none are done here, and what becomes ready by them as well; the item may
+        end on the way, and then the calls are not wanted any more."""
+        calls: list[ComponentCall] = []
+        instants, sites = self.instants, self.sites
+        for one in ready:  # grows on the way
+            step_index = one.step.index
+            instant = sites[step_index].instant
+            if instant is not None and instants.left > 0:
+                instants.left -= 1
+                try:
+                    answer = instant(one.input)
+                except Exception:
+                    answer = None  # it fails again as a call, and is told there
+                if type(answer) is bytes:
+                    ready += execution.complete(step_index, Outcome.SUCCESS, answer)
+                    if execution.result is not None:
+                        break
+                    if self.journals_steps:
+                        self.machine.complete_step(item_index, step_index, Outcome.SUCCESS, answer)
+                    continue
+            calls.append(self._new_call(item_index, execution, one))
+        return calls
 
     def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
         if len(payload) > INLINE_LIMIT:

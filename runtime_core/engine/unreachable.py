@@ -30,6 +30,9 @@ class Unreachable:
     def start(self, calls: Sequence[ComponentCall]) -> None:
         raise AssertionError(f"nothing can be sent to {self.name}")
 
+    def instant(self, component: str) -> None:
+        return None
+
     def can_start_alone(self) -> bool:
         return False
 

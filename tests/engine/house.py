@@ -91,6 +91,9 @@ class PlayedServer:
         assert self.sink is not None
         self.sink.on_crash(self, calls, [], failure)
 
+    def instant(self, component: str) -> None:
+        return None
+
     def can_start_alone(self) -> bool:
         return self.is_up and len(self.open) == len(self.parked)
 

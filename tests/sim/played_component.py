@@ -75,6 +75,9 @@ class SimServer:
         running = [number for number in self.open if not self.waiting.get(number) and number not in self.excused]
         assert len(running) <= self.capacity, f"{len(running)} executions run in {self.capacity} slots of {self.name}"
 
+    def instant(self, component: str) -> None:
+        return None
+
     def can_start_alone(self) -> bool:
         return self.is_up and self.broken is None and len(self.open) == len(self.parked)
 
