@@ -90,6 +90,7 @@ _MADE: Final = re.compile(r"(<!-- made: ([a-z-]+) -->\n\n).*?(\n\n<!-- end -->)"
 FILLED: Final = {
     "cli.md": "command_line",
     "configuration.md": "configuration",
+    "flow-language.md": "flow_language",
     "limits.md": "limits",
     "protocol/grpc.md": "proto_reference",
     "run-states.md": "run_states",
