@@ -21,15 +21,19 @@ import structlog
 
 from flowspan.errors import InvalidArgumentError
 from flowspan.protobuf.segments import ProtobufSegmentCodec
-from gateway.builtin_plugin import BuiltinPlugin
+from gateway.builtins.in_process_plugin import InProcessPlugin, offered_builtins
+from gateway.builtins.load_file import LoadFile
+from gateway.builtins.openai import OpenAi
+from gateway.builtins.settings import OutsideSettings
 from gateway.catalog import ComponentCatalog
 from gateway.figures import Figures
 from gateway.grpc_server import GrpcServer, Listener
 from gateway.methods.table import MethodTable
+from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
 from gateway.routing import PrefixRouter, RouteEntry
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
-from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
+from gateway.stdio_bridge.supervisor import OfferingServer, RoutedCatalog, StdioSupervisor
 from gateway.telemetry.exposition import render
 from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages
@@ -68,8 +72,9 @@ class GatewayParts:
 
     Attributes:
         store: not yet open; the gateway owns it from here on.
-        plugins: stdio plugins, by name.
+        plugins: stdio plugins, by name. `mocks`: those that answer by rote.
         routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
+        outside: what built-ins may reach.
         listeners: none for an embedded gateway.
         traces: makes what takes spans; None: none are made.
         secrets: keeps secret variables out of the store; None: nothing that is stored outlives the process.
@@ -79,6 +84,8 @@ class GatewayParts:
 
     store: Store
     plugins: Sequence[StdioPlugin] = ()
+    mocks: Sequence[MockSettings] = ()
+    outside: OutsideSettings = field(default_factory=OutsideSettings)
     routes: Mapping[str, str] = field(default_factory=lambda: {"/builtin": BUILTIN})
     listeners: Sequence[Listener] = ()
     limits: Limits = field(default_factory=Limits)
@@ -98,12 +105,15 @@ class Gateway:
 
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
-        self._builtins = BuiltinServer()
+        load_file = LoadFile(parts.outside.directories, parts.limits.result_bytes)
+        self._openai = OpenAi(parts.outside.openai)
+        self._builtins = BuiltinServer({"/load_file": load_file.answer, "/openai": self._openai.answer})
+        self._mocks = {mock.name: MockServer(mock) for mock in parts.mocks}
         naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
         methods = MethodTable(lambda: self._runtime)
         self._plugins = {plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins}
         self._supervisor = StdioSupervisor(tuple(self._plugins.values()))
-        servers: dict[str, ComponentServer] = {**self._plugins, BUILTIN: self._builtins}
+        servers: dict[str, ComponentServer] = {BUILTIN: self._builtins, **self._plugins, **self._mocks}
         unknown = sorted(set(parts.routes.values()) - servers.keys())
         if unknown:
             raise InvalidArgumentError(f"routes name plugins that are not configured: {', '.join(unknown)}", field="routes")
@@ -129,7 +139,15 @@ class Gateway:
             codec=self._runtime.codec,
             result_bytes=parts.limits.result_bytes,
         )
-        self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, {**self._plugins, BUILTIN: BuiltinPlugin(self._builtins)})
+        offering: dict[str, OfferingServer] = {
+            BUILTIN: InProcessPlugin(self._builtins, BUILTIN, offered_builtins()),
+            **self._plugins,
+        }
+        for mock in parts.mocks:
+            server = self._mocks[mock.name]
+            server.sink = self._runtime.dispatcher
+            offering[mock.name] = InProcessPlugin(server, "mock", offered_mocks(mock))
+        self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, offering)
         self._server = GrpcServer(self._runtime, self.catalog, tuple(parts.listeners)) if parts.listeners else None
         self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), self._server)
         self._pages: StatusPages | None = None
@@ -200,6 +218,7 @@ class Gateway:
             if self._pages is not None:
                 ends.push_async_callback(self._pages.stop)
             ends.push_async_callback(self._runtime.close)
+            ends.push_async_callback(self._openai.aclose)
             ends.push_async_callback(self._builtins.wait_closed)
             ends.callback(self._builtins.close)
             ends.push_async_callback(self._supervisor.stop)

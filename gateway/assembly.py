@@ -10,15 +10,20 @@ from typing import Literal
 
 import grpc
 
+from flowspan.errors import FlowspanError
 from gateway.app import BUILTIN, GatewayParts
-from gateway.config import BuiltinPlugin, Config, ConfigError, Problem, StdioPlugin, Tls, with_lines
+from gateway.builtins.settings import OpenAiSettings, OutsideSettings
+from gateway.config import BuiltinSettings, Config, ConfigError, MockPlugin, Problem, StdioPlugin, Tls, with_lines
 from gateway.config.loading import config_directory
 from gateway.grpc_server import Listener
+from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
 from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
 from gateway.telemetry.observer import TraceSink
 from runtime_core.calls import CallNaming
+from runtime_core.model.json_scan import escape_pointer_token
+from runtime_core.model.json_value import canonical_json, encode_json
 from runtime_core.ports import Store
 from runtime_core.stores.memory import MemoryStore as MemoryRuns
 from runtime_core.stores.sqlite import SqliteStore as SqliteRuns
@@ -40,16 +45,15 @@ def assemble(
     """
     problems: list[Problem] = []
     plugins: list[StdioServerSettings] = []
+    mocks: list[MockSettings] = []
     for plugin_name, plugin in config.plugins.items():
         if isinstance(plugin, StdioPlugin):
             plugins.append(_stdio(plugin_name, plugin))
-        elif not (isinstance(plugin, BuiltinPlugin) and plugin_name == BUILTIN):
-            what = (
-                f"plugins of type {plugin.type!r}"
-                if plugin.type != "builtin"
-                else f"built-ins under a name other than {BUILTIN!r}"
-            )
-            problems.append(Problem(f"/plugins/{plugin_name}", f"{what} are not run by this version"))
+        elif isinstance(plugin, MockPlugin):
+            mocks.append(_mock(plugin_name, plugin, problems))
+        elif plugin_name != BUILTIN:
+            what = f"the built-ins are a plugin of the name {BUILTIN!r}; use that name, and routes for other paths"
+            problems.append(Problem(f"/plugins/{plugin_name}", what))
     routes: dict[str, str] = {}
     for prefix, targets in config.routes.items():
         if any(route.conditions for route in targets):
@@ -70,6 +74,8 @@ def assemble(
     return GatewayParts(
         store=runs,
         plugins=plugins,
+        mocks=mocks,
+        outside=_outside(config.builtins),
         routes=routes,
         listeners=[
             Listener(address) if address.startswith("unix:") else Listener(address, token, credentials) for address in listen
@@ -117,6 +123,41 @@ def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
         replace_grace_s=timeouts.replace_grace_s,
         stop_grace_s=timeouts.stop_grace_s,
     )
+
+
+def _outside(builtins: BuiltinSettings) -> OutsideSettings:
+    openai = builtins.openai
+    key = None if openai.api_key is None else openai.api_key.get_secret_value()
+    return OutsideSettings(
+        builtins.load_file.directories, OpenAiSettings(openai.base_url, key, openai.model, openai.allowed_base_urls)
+    )
+
+
+def _mock(name: str, plugin: MockPlugin, problems: list[Problem]) -> MockSettings:
+    """The components of a mock plugin; what is wrong with its behaviours is added to `problems`."""
+    components: dict[str, MockComponent] = {}
+    for path, component in plugin.components.items():
+        behaviors: dict[bytes, bytes] = {}
+        for given, flow_result in component.behaviors.items():
+            tokens = [escape_pointer_token(part) for part in (name, "components", path, "behaviors", given)]
+            place = "/".join(("/plugins", *tokens))
+            encoded = encode_json(flow_result)
+            try:
+                canonical = canonical_json(given.encode(), what="the input")
+            except FlowspanError as error:
+                problems.append(Problem(place, f"{error.message}; inputs are written as JSON, texts in double quotes"))
+                continue
+            try:
+                mock_answer(encoded)
+            except ValueError as error:
+                problems.append(Problem(place, f"is no FlowResult: {error}"))
+            if canonical in behaviors:
+                problems.append(Problem(place, "the same input stands there twice; the order of keys makes no difference"))
+            behaviors[canonical] = encoded
+        schemas = (component.input_schema, component.output_schema)
+        own_path = "/" + path.lstrip("/")
+        components[own_path] = MockComponent(behaviors, *(None if one is None else encode_json(one) for one in schemas))
+    return MockSettings(name, components)
 
 
 class _UnusableFile(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.config.builtins import BuiltinSettings, LoadFileSettings, OpenAiSettings
 from gateway.config.loading import (
     LoadedConfig,
     config_directory,
@@ -37,15 +38,18 @@ __all__ = [
     "BUILTIN",
     "Auth",
     "BuiltinPlugin",
+    "BuiltinSettings",
     "Config",
     "ConfigError",
     "Engine",
     "LimitSettings",
+    "LoadFileSettings",
     "LoadedConfig",
     "MemoryStore",
     "MockComponent",
     "MockPlugin",
     "NoAuth",
+    "OpenAiSettings",
     "Plugin",
     "PluginLimits",
     "PluginTimeouts",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from gateway.config.builtins import BuiltinSettings
 from gateway.config.plugins import BuiltinPlugin, Plugin, Seconds, Section
 from gateway.config.problems import nearest
 from runtime_core.limits import Limits
@@ -147,6 +148,7 @@ class Config(Section):
         default_factory=dict
     )
     routes: dict[str, tuple[Route, ...]] = Field(default_factory=dict)
+    builtins: BuiltinSettings = Field(default=BuiltinSettings(), description="Files and endpoints that built-ins may reach.")
     store: Store | None = None
     engine: Engine = Engine()
     listen: tuple[str, ...] = ()
@@ -266,7 +268,11 @@ def with_paths_from(config: Config, directory: Path) -> Config:
         )
     key_file = config.secrets.key_file
     secrets = Secrets(key_file=None if key_file is None else (directory / key_file.expanduser()).resolve())
-    return config.model_copy(update={"plugins": plugins, "store": store, "tls": tls, "secrets": secrets})
+    load_file = config.builtins.load_file
+    directories = tuple((directory / one.expanduser()).resolve() for one in load_file.directories)
+    builtins = config.builtins.model_copy(update={"load_file": load_file.model_copy(update={"directories": directories})})
+    update = {"plugins": plugins, "builtins": builtins, "store": store, "tls": tls, "secrets": secrets}
+    return config.model_copy(update=update)
 
 
 def _listed(target: Any) -> list[Any]:

@@ -76,19 +76,24 @@ class BuiltinPlugin(Section):
     type: Literal["builtin"]
 
 
-class MockComponent(Section):
-    """A component that answers by rote. `behaviors`: the input as JSON text -> FlowResult."""
+JsonSchema = dict[str, Any] | bool
 
-    input_schema: Any = None
-    output_schema: Any = None
-    behaviors: dict[str, Any]
+
+class MockComponent(Section):
+    """A component that answers by rote."""
+
+    input_schema: JsonSchema | None = None
+    output_schema: JsonSchema | None = None
+    behaviors: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="The input, as JSON text or as a YAML mapping -> FlowResult."
+    )
 
 
 class MockPlugin(Section):
-    """Components for tests."""
+    """Components for tests of flows. `components`: by path below the plugin's route."""
 
     type: Literal["mock"]
-    components: dict[str, MockComponent]
+    components: dict[str, MockComponent] = Field(default_factory=dict)
 
 
 Plugin = Annotated[StdioPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
