@@ -65,7 +65,7 @@ class Reasons:
             waiting = [self._steps[step].id for step in execution.in_flight()]
             return f"it was ended while {_listed('step', waiting)} ran" if waiting else "it was ended from outside"
         if self._states[self.output] <= IN_FLIGHT and not self._replay.order:
-            return "nothing ran: the input does not fit the flow's input schema"
+            return "nothing ran: the input was refused"
         must = [step for step in self._plan.must_execute if self._states[step] == FAILED]
         if result.outcome is Outcome.FAILED and self._states[self.output] != FAILED and must:
             return f"step {self._steps[must[0]].id}, which must run, failed"

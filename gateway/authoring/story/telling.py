@@ -58,7 +58,9 @@ def tell(
     """
     told = replay(plan, item_input, variables.bound, recorded)
     reasons = Reasons(told)
-    rest = [index for index in range(len(plan.steps)) if index not in set(told.order)]
+    began = told.execution.result is None or bool(told.order) or told.execution.states[len(plan.steps)] > IN_FLIGHT
+    # Of an item whose input was refused there is nothing to say about steps.
+    rest = [index for index in range(len(plan.steps)) if index not in set(told.order)] if began else []
     story: dict[str, Any] = {
         "runId": run_id,
         "itemIndex": result.item_index,
@@ -84,6 +86,8 @@ def _why_output(told: Replay, reasons: Reasons, result: ItemResult) -> str:
     replayed = told.execution.result
     if result.outcome is Outcome.CANCELLED and (replayed is None or replayed.outcome is not Outcome.CANCELLED):
         return "the run was cancelled"
+    if replayed is None and result.outcome is not Outcome.CANCELLED:
+        return "it went this way in an earlier session, of which nothing was recorded"
     if replayed is not None and replayed.outcome is not result.outcome:
         # Such as a result that is too large: the flow ended well, and the item did not.
         return "the flow came to another end; what failed was outside of it"
