@@ -42,7 +42,7 @@ from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, exit
 from gateway.cli.output import OutputClosedError, write_stdout
 from gateway.cli.progress import choose_display
 from gateway.cli.test_files import Configuration, FlowFile, configuration_of, find_flows
-from gateway.config import ConfigError
+from gateway.config import Config, ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +101,17 @@ def run_tests(options: Options) -> int:
 def _plan(flows: Sequence[FlowFile], options: Options) -> tuple[list[_Planned], list[FlowspanError]]:
     planned: list[_Planned] = []
     errors: list[FlowspanError] = []
+    checked: list[Config] = []
     for flow in flows:
         cases = chosen(flow.tests.cases, options.cases)
         if options.cases and not cases:
             continue
         try:
-            planned.append(_Planned(flow, cases, configuration_of(flow, options.config)))
+            configuration = configuration_of(flow, options.config)
+            if configuration.loaded.config not in checked:
+                configuration.check()
+                checked.append(configuration.loaded.config)
+            planned.append(_Planned(flow, cases, configuration))
         except ConfigError as error:
             if str(error) not in map(str, errors):  # files share configurations, and so their mistakes
                 errors.append(error)
@@ -135,8 +140,7 @@ async def _run_all(planned: Sequence[_Planned], options: Options) -> list[FileRe
             # The gateway did not come up, for these files alone.
             for index, plan in group:
                 if index not in reports:
-                    told = plan.configuration.told(error) if isinstance(error, ConfigError) else error
-                    reports[index] = FileReport(plan.flow.name, error=told)
+                    reports[index] = FileReport(plan.flow.name, error=error)
                     await _show(reports[index], options)
     return [reports[index] for index in range(len(planned))]
 
@@ -256,9 +260,9 @@ def _conclude(reports: Sequence[FileReport], options: Options, seconds: float) -
         write_stdout(encode_exact(to_json(reports, seconds)) + b"\n")
     if not options.quiet:
         say(f"flowspan: {summary(totals, seconds)}")
-    errors = [told.error for told in reports if told.error is not None]
-    if errors:
-        return exit_code_of(next((error for error in errors if isinstance(error, ConfigError)), errors[0]))
+    first_error = next((told.error for told in reports if told.error is not None), None)
+    if first_error is not None:
+        return exit_code_of(first_error)
     return RUN_FAILED if totals.bad else SUCCESS
 
 

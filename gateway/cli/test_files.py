@@ -42,9 +42,16 @@ class Configuration:
     loaded: LoadedConfig
     inline: FlowFile | None = None
 
-    def told(self, error: ConfigError) -> ConfigError:
-        """The same error, with places in the flow's file if the configuration stands there."""
-        return error if self.inline is None else _inline_error(self.inline, error)
+    def check(self) -> None:
+        """Raises ConfigError if a gateway cannot be made of it."""
+        from gateway.assembly import assemble
+
+        try:
+            assemble(self.loaded.config, store=None, name=str(self.loaded.path or "flowspan.yml"))
+        except ConfigError as error:
+            if self.inline is None:
+                raise
+            raise _inline_error(self.inline, error) from None
 
 
 def find_flows(paths: Sequence[Path]) -> tuple[list[FlowFile], list[FlowspanError]]:
