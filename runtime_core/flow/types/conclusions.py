@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.document import Flow
+from runtime_core.flow.schemas import SchemaError, compile_schema
 from runtime_core.flow.types.check import check_types
 from runtime_core.flow.types.components import KnownComponents
 from runtime_core.flow.types.input_use import input_schema_of
@@ -39,14 +40,23 @@ def conclude(flow: Flow, components: KnownComponents | None = None) -> Conclusio
     schemas = flow.schemas
     types = check_types(flow, DiagnosticLog(), components)
     input_schema = None
-    if schemas.input is None and (found := input_schema_of(flow, types.wanted)):
+    if schemas.input is None and (found := _usable(input_schema_of(flow, types.wanted))):
         input_schema = found
         # What the input is says more about steps that pass it on.
         types = check_types(flow, DiagnosticLog(), components, input_type=read_schema(found))
     steps = {
         step.id: schema
         for step, found_type in zip(flow.steps, types.steps, strict=True)
-        if step.id not in schemas.steps and (schema := write_schema(found_type.answer))
+        if step.id not in schemas.steps and (schema := _usable(write_schema(found_type.answer)))
     }
-    output = write_schema(types.output) if schemas.output is None else {}
+    output = _usable(write_schema(types.output)) if schemas.output is None else {}
     return Conclusions(input_schema, output or None, steps)
+
+
+def _usable(schema: JsonObject) -> JsonObject:
+    """The schema, or `{}` for one that a component declares and that a flow must not: a flow with it could not be stored."""
+    try:
+        compile_schema(schema)
+    except SchemaError:
+        return {}
+    return schema

@@ -83,7 +83,7 @@ def _note(root: _Place, use: _Use, *, is_certain: bool) -> None:
             place.required.add(segment)
         place = place.members.setdefault(segment, _Place())
     if is_certain and use.wanted is not None:
-        schema = write_schema(use.wanted)
+        schema = write_schema(use.wanted, stands_alone=False)
         if schema:
             place.wanted[encode_json(schema)] = schema
 

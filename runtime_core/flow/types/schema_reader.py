@@ -76,7 +76,8 @@ class SchemaReader:
         if held is None:
             # The schema is kept, so that its id stays its own.
             held = self._types[id(schema)] = (schema, Type(make=lambda: self._shapes(schema)))
-            held[1].schema = self._self_contained(schema)
+            held[1].schema = own = self._self_contained(schema)
+            held[1].is_root = own is self._root and _mentions_references(schema)
         return held[1]
 
     def _self_contained(self, schema: JsonObject) -> JsonObject | None:

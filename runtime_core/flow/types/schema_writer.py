@@ -35,9 +35,13 @@ _NAMES: Final = (
 )
 
 
-def write_schema(one: Type) -> JsonObject:
-    """The schema of a type; `{}` where nothing is known. A schema that was read is given back as it was written."""
-    return _Writer().write(one, 0)
+def write_schema(one: Type, *, stands_alone: bool = True) -> JsonObject:
+    """The schema of a type; `{}` where nothing is known. A schema that was read is given back as it was written.
+
+    Args:
+        stands_alone: it is not a part of another schema, so it may refer to itself.
+    """
+    return _Writer().write(one, 0 if stands_alone else 1)
 
 
 class _Writer:
@@ -45,7 +49,7 @@ class _Writer:
         self._left = MAX_PARTS
 
     def write(self, one: Type, depth: int) -> JsonObject:
-        if one.schema is not None:
+        if one.schema is not None and not (one.is_root and depth):
             return one.schema
         self._left -= 1
         if not one.is_known or depth > MAX_DEPTH or self._left < 0 or not one.shapes or one.is_anything():

@@ -94,9 +94,10 @@ class Type:
     Attributes:
         is_known: False where nobody has said anything (no schema at all), which is not the same as "anything is right".
         schema: the JSON Schema that says exactly this and needs nothing around it; None: it has to be written.
+        is_root: whether that schema refers to itself as a whole, so that it cannot be a part of another.
     """
 
-    __slots__ = ("_make", "_shapes", "is_known", "schema")
+    __slots__ = ("_make", "_shapes", "is_known", "is_root", "schema")
 
     def __init__(
         self, shapes: tuple[Shape, ...] = (), *, make: Callable[[], tuple[Shape, ...]] | None = None, is_known: bool = True
@@ -105,6 +106,7 @@ class Type:
         self._make = make
         self.is_known = is_known
         self.schema: JsonObject | None = None
+        self.is_root = False
 
     @property
     def shapes(self) -> tuple[Shape, ...]:
