@@ -357,7 +357,7 @@ class Maker:
         return {"value": fields} | ({"$type": "merge_patch"} if self.chance(50) else {})
 
     def operation(self, step: Json, earlier: list[str]) -> Json:
-        places = ["/input", "/input", "/metadata", *[f"/{name}" for name in step if name != "id"]]
+        places = ["/input", "/input", "/metadata", *[f"/{name}" for name in step if name not in ("id", "timeout")]]
         if isinstance(step.get("input"), dict):
             places += ["/input/" + key.replace("~", "~0").replace("/", "~1") for key in step["input"]] + [
                 "/input/b",
