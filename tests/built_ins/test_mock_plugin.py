@@ -57,7 +57,11 @@ async def test_failed_and_skipped_behaviors_act_as_those_of_components(tmp_path:
     async with configured(tmp_path, CONFIG) as h:
         failed = await item(h, one_step("/weather/now"), {"city": "Atlantis"})
         assert failed.error is not None
-        assert (failed.error.code, failed.error.message, failed.error.data_value) == ("INVALID_INPUT", "no such city", {"depth": 3})
+        assert (failed.error.code, failed.error.message, failed.error.data_value) == (
+            "INVALID_INPUT",
+            "no such city",
+            {"depth": 3},
+        )
         skipped = await item(h, one_step("/weather/now"), {"city": "Limbo"})
         assert (skipped.outcome, skipped.payload) == (Outcome.SKIPPED, b'{"reason":"fog"}')
         caught = {**one_step("/weather/now"), "output": {"$coalesce": [{"$step": "a"}, "no weather"]}}
@@ -75,9 +79,7 @@ async def test_an_input_without_a_behavior_is_named_with_the_nearest_that_there_
         result = await item(h, one_step("/weather/now"), {"city": "Roma"})
         assert result.error is not None
         assert result.error.code == "COMPONENT_FAILED"
-        assert result.error.message == (
-            'mock /now has no behavior for the input {"city":"Roma"}; the nearest is {"city":"Rome"}'
-        )
+        assert result.error.message == ('mock /now has no behavior for the input {"city":"Roma"}; the nearest is {"city":"Rome"}')
         long = await item(h, one_step("/weather/now"), {"city": "x" * 10_000})
         assert long.error is not None
         assert len(long.error.message) < 600
@@ -145,7 +147,7 @@ def test_the_same_input_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "flowspan.yml"
     path.write_text(
         "plugins: {m: {type: mock, components: {/a: {behaviors: "
-        "{'{\"a\":1,\"b\":2}': {outcome: success}, {b: 2, a: 1}: {outcome: success}}}}}}"
+        '{\'{"a":1,"b":2}\': {outcome: success}, {b: 2, a: 1}: {outcome: success}}}}}}'
     )
     with pytest.raises(ConfigError, match="the same input stands there twice"):
         assemble(load_config(path).config, store=None, name=str(path))
