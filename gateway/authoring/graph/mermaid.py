@@ -13,6 +13,7 @@ from gateway.authoring.graph.svg_style import PALETTE, STATUS_COLOURS
 from gateway.authoring.graph.wording import inner_title, node_lines
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 _/.,:✓✗⤼⊘↻·–?\-]")
+_NOT_IN_YAML: Final = re.compile("[^\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _ARROWS: Final = {EdgeKind.NEEDED: "-->", EdgeKind.CONDITIONAL: "-.->", EdgeKind.SKIP: "-.->"}
 _OUTLINES: Final = {
     NodeKind.STEP: ("[", "]"),
@@ -27,8 +28,9 @@ _OUTLINES: Final = {
 def to_mermaid(graph: FlowGraph) -> str:
     """A flowchart; embedded flows are subgraphs beside their step."""
     plugins = {plugin: index % len(PALETTE) for index, plugin in enumerate(graph.plugins())}
-    # The front matter is YAML, of which JSON is a part; titles are shown as they are.
-    lines = ["---", f"title: {json.dumps(graph.title)}", "---", "flowchart TD"]
+    # The front matter is YAML, of which JSON is a part.
+    title = json.dumps(_NOT_IN_YAML.sub("�", graph.title), ensure_ascii=False)
+    lines = ["---", f"title: {title}", "---", "flowchart TD"]
     classes: dict[str, list[str]] = {}
     _write(graph, lines, "  ", plugins, count(), classes)
     colours = {f"p{index}": PALETTE[index] for index in plugins.values()}
