@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import stat
 from typing import Any
@@ -308,3 +309,69 @@ def test_an_interrupt_ends_with_130_and_writes_nothing(shell: Shell) -> None:
     _, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, b"interrupted" in err) == (130, True)
     assert path.read_text() == text
+
+
+MOCKED = """\
+name: ask
+steps:
+  - id: ask
+    component: /ai/chat/ask
+    input: { question: { $input: $.q }, depth: 2 }
+output: { $step: ask, path: $.answer }
+test:
+  config:
+    plugins:
+      rote:
+        type: mock
+        components:
+          /ask:
+            behaviors:
+              ? { depth: 2, question: why }   # the order of members does not count
+              : { outcome: success, value: { answer: because, score: 0.50 } }
+              '{"question": "how", "depth": 2}': { outcome: skipped, reason: no idea }
+              ? { question: who, depth: 2 }
+              : { outcome: failed, error: { code: RESOURCE_UNAVAILABLE, message: busy } }
+    routes:
+      /ai/chat: rote
+  cases:
+    - name: why
+      input: { q: why }
+      output: { outcome: success, value: because }
+    - name: how
+      input: { q: how }
+      output: { outcome: skipped }
+    - name: who
+      input: { q: who }
+      output: { outcome: failed, error: { code: RESOURCE_UNAVAILABLE, message: busy } }
+"""
+
+
+def test_mocks_of_a_flow_answer_in_its_tests(shell: Shell) -> None:
+    shell.write("flow.yaml", MOCKED)
+    done = shell.run("test", "flow.yaml")
+    assert (done.code, done.out.splitlines()[1:]) == (0, ["  ok       why", "  ok       how", "  ok       who"])
+
+
+def test_an_input_that_no_mock_knows_is_named_in_the_failure(shell: Shell) -> None:
+    shell.write("flow.yaml", MOCKED.replace("input: { q: why }", "input: { q: where }"))
+    done = shell.run("test", "flow.yaml")
+    assert done.code == 1
+    assert '      /outcome: expected "success", got "failed"' in done.out
+    assert re.search(r"^      COMPONENT_FAILED: mock .*\bno behavior for the input \{.*\bwhere\b", done.out, re.MULTILINE)
+
+
+def test_an_update_leaves_mocks_with_mappings_as_keys_alone(shell: Shell) -> None:
+    wrong = MOCKED.replace("value: because }\n    - name: how", "value: never mind }\n    - name: how")
+    assert wrong != MOCKED
+    path = shell.write("flow.yaml", wrong)
+    assert shell.run("test", "flow.yaml", "--update").code == 0
+    assert path.read_text() == MOCKED
+
+
+def test_a_mistake_in_a_mock_is_told_in_the_flow(shell: Shell) -> None:
+    shell.write(
+        "flow.yaml", MOCKED.replace("code: RESOURCE_UNAVAILABLE, message: busy } }\n    routes", "cod: X } }\n    routes")
+    )
+    done = shell.run("test", "flow.yaml")
+    assert (done.code, done.out) == (78, "")
+    assert done.err.startswith("flowspan: flow.yaml:19: /test/config/plugins/rote/components/~1ask/behaviors/")

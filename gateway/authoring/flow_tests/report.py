@@ -17,6 +17,10 @@ MAX_MISMATCHES: Final = 5
 """Shown of one case; the JSON document has all."""
 
 
+MAX_ERROR_CHARS: Final = 1_000
+"""Of an error's message, where an error was not expected."""
+
+
 class Verdict(StrEnum):
     """What came of a case."""
 
@@ -188,9 +192,16 @@ def failure_lines(report: CaseReport) -> list[str]:
     if len(report.mismatches) > MAX_MISMATCHES:
         lines.append(f"and {len(report.mismatches) - MAX_MISMATCHES} more")
     if report.actual is not None and any(mismatch.place == ("outcome",) for mismatch in report.mismatches):
-        # The word alone does not say why.
-        lines.append(f"the result is {shown(report.actual)}")
+        lines.append(_why(report.actual))
     return lines
+
+
+def _why(actual: ExactObject) -> str:
+    """What the word of another outcome alone does not say."""
+    error = actual.get("error")
+    if isinstance(error, dict) and isinstance(message := error.get("message"), str):
+        return f"{error.get('code')}: {message[:MAX_ERROR_CHARS]}"
+    return f"the result is {shown(actual)}"
 
 
 def diff_lines(report: CaseReport) -> list[str]:
