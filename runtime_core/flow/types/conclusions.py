@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.document import Flow
@@ -12,7 +13,10 @@ from runtime_core.flow.types.components import KnownComponents
 from runtime_core.flow.types.input_use import input_schema_of
 from runtime_core.flow.types.schema_reader import read_schema
 from runtime_core.flow.types.schema_writer import write_schema
-from runtime_core.model.json_value import JsonObject
+from runtime_core.model.json_value import JsonObject, encode_json
+
+MAX_STEP_SCHEMA_BYTES: Final = 2 << 20
+"""Schemas of steps that are added to a flow; more would be on the way to what a document may have. The rest stays undeclared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,15 @@ def conclude(flow: Flow, components: KnownComponents | None = None) -> Conclusio
         input_schema = found
         # What the input is says more about steps that pass it on.
         types = check_types(flow, DiagnosticLog(), components, input_type=read_schema(found))
-    steps = {
-        step.id: schema
-        for step, found_type in zip(flow.steps, types.steps, strict=True)
-        if step.id not in schemas.steps and (schema := _usable(write_schema(found_type.answer)))
-    }
     output = _usable(write_schema(types.output)) if schemas.output is None else {}
+    steps: dict[str, JsonObject] = {}
+    left = MAX_STEP_SCHEMA_BYTES - sum(len(encode_json(schema)) for schema in schemas.steps.values())
+    for step, found_type in zip(flow.steps, types.steps, strict=True):
+        if step.id in schemas.steps or left <= 0:
+            continue
+        if schema := _usable(write_schema(found_type.answer)):
+            left -= len(encode_json(schema))
+            steps[step.id] = schema
     return Conclusions(input_schema, output or None, steps)
 
 

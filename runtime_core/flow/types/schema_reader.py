@@ -130,7 +130,7 @@ class SchemaReader:
         return Shape(
             kinds=kinds,
             prefix=tuple(self.type_of(part) for part in prefix),
-            items=None if items is None else self.type_of(items),
+            items=self._unless_anything(items),
             min_items=_count(schema, "minItems") or 0,
             max_items=_count(schema, "maxItems"),
             properties={name: self.type_of(part) for name, part in properties.items()},
@@ -140,11 +140,11 @@ class SchemaReader:
         )
 
     def _additional(self, schema: JsonObject) -> Type | None:
-        others = schema.get("additionalProperties")
         # Which names a pattern takes is not looked into.
-        if others is None or others is True or others == {} or _dict(schema, "patternProperties"):
-            return None
-        return self.type_of(others)
+        return None if _dict(schema, "patternProperties") else self._unless_anything(schema.get("additionalProperties"))
+
+    def _unless_anything(self, schema: JsonValue) -> Type | None:
+        return self.type_of(schema) if schema is False or (type(schema) is dict and schema) else None
 
     def _target(self, reference: str) -> JsonValue:
         """Where a reference leads; True (anything) where it leads elsewhere, or nowhere."""

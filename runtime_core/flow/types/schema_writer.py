@@ -20,7 +20,7 @@ from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
 
 MAX_DEPTH: Final = 12
 """Levels that are written; what is deeper means anything."""
-MAX_PARTS: Final = 500
+MAX_PARTS: Final = 200
 """Subschemas of one schema that are written: types share parts, and a schema repeats them."""
 
 _NAMES: Final = (
@@ -63,7 +63,8 @@ class _Writer:
                 parts.append(self._shape(shape, depth))
         if plain:
             parts.append({"type": _type(plain)})
-        parts = list({encode_json(part): part for part in parts}.values())
+        if len(parts) > 1:
+            parts = list({encode_json(part): part for part in parts}.values())
         if len(parts) == 1:
             return parts[0]
         return {} if any(not part for part in parts) else {"anyOf": list(parts)}

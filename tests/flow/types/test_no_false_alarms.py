@@ -19,8 +19,9 @@ from runtime_core.flow.types.schema_writer import write_schema
 from runtime_core.flow.types.shapes import Type, type_of_value, union, without_kinds
 from tests.flow.items import run_item
 
+from .flow_cases import flows
 from .house import ECHO, Components, schemas
-from .schema_cases import NAMES, PATHS, SCALARS, VALUES, values_with_schemas
+from .schema_cases import PATHS, VALUES, values_with_schemas
 
 MANY = settings(max_examples=400, deadline=None)
 
@@ -80,49 +81,6 @@ def test_what_is_written_takes_what_was_read(case: tuple[Any, list[Any]]) -> Non
     assert fits(value, write_schema(type_of_value(value)))
     if value is not None:
         assert fits(value, write_schema(without_kinds(read_schema(one), 1)))
-
-
-# --- whole flows ------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def expressions(draw: st.DrawFn, steps: int, depth: int = 0) -> Any:
-    """An expression over the input and earlier steps `s0`, `s1`, ..."""
-    kind = draw(st.integers(0, 9 if depth < 3 else 4))
-    text = st.sampled_from(["$", "$.a", "$.b", "$.a.b", "$[0]", "$.a[1]", "$.c.a"])
-    if kind <= 1:
-        return {"$input": draw(text)}
-    if kind <= 3 and steps:
-        reference: dict[str, Any] = {"$step": f"s{draw(st.integers(0, steps - 1))}", "path": draw(text)}
-        if draw(st.booleans()):
-            reference["onSkip"] = {"action": "useDefault", "defaultValue": draw(expressions(steps, depth + 1))}
-        return reference
-    if kind == 4:
-        return {"$literal": draw(VALUES)}
-    if kind == 5:
-        branch = {"$if": draw(expressions(steps, depth + 1)), "then": draw(expressions(steps, depth + 1))}
-        return branch | ({"else": draw(expressions(steps, depth + 1))} if draw(st.booleans()) else {})
-    if kind == 6:
-        return {"$coalesce": [draw(expressions(steps, depth + 1)) for _ in range(draw(st.integers(0, 3)))]}
-    if kind == 7:
-        return {draw(NAMES): draw(expressions(steps, depth + 1)) for _ in range(2)}
-    if kind == 8:
-        return [draw(expressions(steps, depth + 1)) for _ in range(draw(st.integers(0, 2)))]
-    return draw(SCALARS)
-
-
-@st.composite
-def flows(draw: st.DrawFn) -> tuple[dict[str, Any], Any]:
-    """A flow of steps that pass on what they get, and an input that fits its schema."""
-    value, [schema] = draw(values_with_schemas())
-    steps = []
-    for index in range(draw(st.integers(0, 3))):
-        step: dict[str, Any] = {"id": f"s{index}", "component": "/t/echo", "input": draw(expressions(index))}
-        if draw(st.booleans()):
-            step["skip"] = draw(expressions(index, 2))
-        step |= draw(st.sampled_from([{}, {"onError": {"action": "skip"}}]))
-        steps.append(step)
-    return {"schemas": schemas(input=schema), "steps": steps, "output": draw(expressions(len(steps)))}, value
 
 
 @MANY
