@@ -22,6 +22,7 @@ from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
 from gateway.telemetry.observer import TraceSink
 from runtime_core.calls import CallNaming
+from runtime_core.flow.schemas import SchemaError, compile_schema
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import canonical_json, encode_json
 from runtime_core.ports import Store
@@ -154,6 +155,12 @@ def _mock(name: str, plugin: MockPlugin, problems: list[Problem]) -> MockSetting
             if canonical in behaviors:
                 problems.append(Problem(place, "the same input stands there twice; the order of keys makes no difference"))
             behaviors[canonical] = encoded
+        for member, schema in (("input_schema", component.input_schema), ("output_schema", component.output_schema)):
+            try:
+                compile_schema(True if schema is None else schema)
+            except SchemaError as error:
+                place = "/".join(("/plugins", escape_pointer_token(name), "components", escape_pointer_token(path), member))
+                problems.append(Problem(place + error.pointer, f"is no JSON Schema: {error.message}"))
         schemas = (component.input_schema, component.output_schema)
         own_path = "/" + path.lstrip("/")
         components[own_path] = MockComponent(behaviors, *(None if one is None else encode_json(one) for one in schemas))

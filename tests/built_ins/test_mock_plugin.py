@@ -151,3 +151,14 @@ def test_the_same_input_twice_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="the same input stands there twice"):
         assemble(load_config(path).config, store=None, name=str(path))
+
+
+def test_a_schema_that_is_none_is_shown_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "flowspan.yml"
+    path.write_text("plugins:\n  m:\n    type: mock\n    components:\n      /a:\n        input_schema: { type: objekt }\n")
+    with pytest.raises(ConfigError) as caught:
+        assemble(load_config(path).config, store=None, name=str(path))
+    [problem] = caught.value.problems
+    assert problem.pointer == "/plugins/m/components/~1a/input_schema/type"
+    assert "objekt" in problem.message
+    assert problem.line == 6
