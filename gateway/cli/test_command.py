@@ -39,6 +39,7 @@ from gateway.authoring.flow_tests import (
 )
 from gateway.cli.connection import embedded_client, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, exit_code_of, report, say
+from gateway.cli.findings import say_findings
 from gateway.cli.output import OutputClosedError, write_stdout
 from gateway.cli.progress import choose_display
 from gateway.cli.test_files import Configuration, FlowFile, configuration_of, find_flows
@@ -88,6 +89,9 @@ def run_tests(options: Options) -> int:
         for note in plan.configuration.loaded.notes
     ):
         say(f"flowspan: {note}")
+    if not options.quiet:
+        for plan in planned:
+            say_findings(plan.flow.document.data, plan.flow.name, as_json=options.as_json)
     try:
         reports = run_loop(_run_all(planned, options))
     except KeyboardInterrupt:

@@ -74,6 +74,14 @@ def test_all_cases_of_a_file_are_one_run(shell: Shell) -> None:
     assert not (shell.directory / "data").joinpath("flowspan").exists()
 
 
+def test_what_a_flow_probably_does_not_mean_is_said_on_stderr(shell: Shell) -> None:
+    shell.write("flow.yaml", GREETING.replace("    component:", "    onEror: fail\n    component:"))
+    done = shell.run("test", "flow.yaml")
+    assert done.code == 0
+    assert done.err.startswith("flowspan: flow.yaml:4:13: warning 1005 (unknownField): /steps/0/onEror: ")
+    assert shell.run("test", "flow.yaml", "-q").err == ""
+
+
 def test_a_diff_shows_what_an_update_would_write(shell: Shell) -> None:
     shell.write("flow.yaml", WRONG)
     out = shell.run("test", "flow.yaml", "--diff").out

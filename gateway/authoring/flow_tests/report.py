@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from flowspan.errors import FlowspanError
+from flowspan.jsonrpc import printable
 from gateway.authoring.flow_tests.cases import Case
 from gateway.authoring.flow_tests.difference import difference
 from gateway.authoring.flow_tests.exact_values import ExactObject, FloatLiteral, encode_exact, shown
@@ -18,7 +19,7 @@ MAX_MISMATCHES: Final = 5
 
 
 MAX_ERROR_CHARS: Final = 1_000
-"""Of an error's message, where an error was not expected."""
+"""Of an error's message, where an error was not expected; of a case's name."""
 
 
 class Verdict(StrEnum):
@@ -200,7 +201,7 @@ def _why(actual: ExactObject) -> str:
     """What the word of another outcome alone does not say."""
     error = actual.get("error")
     if isinstance(error, dict) and isinstance(message := error.get("message"), str):
-        return f"{error.get('code')}: {message[:MAX_ERROR_CHARS]}"
+        return printable(f"{error.get('code')}: {message}", MAX_ERROR_CHARS)
     return f"the result is {shown(actual)}"
 
 
@@ -214,7 +215,7 @@ def diff_lines(report: CaseReport) -> list[str]:
 def _case_lines(report: CaseReport, *, with_diff: bool, verbose: bool, colour: bool) -> list[str]:
     word = _painted(_WORDS[report.verdict].ljust(_WORD_CHARS), _COLOURS[report.verdict], colour)
     note = " (no expected output)" if report.verdict is Verdict.NO_EXPECTATION else ""
-    lines = [f"  {word}  {report.case.name}{note}"]
+    lines = [f"  {word}  {printable(report.case.name, MAX_ERROR_CHARS)}{note}"]
     if not report.is_good:
         lines += [f"      {line}" for line in failure_lines(report)]
     if with_diff:

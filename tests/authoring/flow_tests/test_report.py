@@ -100,6 +100,16 @@ def test_colours_are_for_terminals_only() -> None:
     assert not any("\x1b" in line for line in file_lines(REPORT, with_diff=True))
 
 
+def test_names_and_messages_cannot_steer_a_terminal() -> None:
+    error = exact({"outcome": "failed", "error": {"code": "TIMEOUT", "message": "a\nb\x1b[31m"}})
+    told = FileReport("f", [judge(case("x\n  ok", {"outcome": "success"}), error)])
+    assert file_lines(told)[1:] == [
+        "  FAILED   x\\n  ok",
+        '      /outcome: expected "success", got "failed"',
+        "      TIMEOUT: a\\nb\\x1b[31m",
+    ]
+
+
 def test_the_summary_counts_what_matters() -> None:
     assert summary(totals_of([REPORT, BROKEN]), 2.0) == (
         "2 passed (1 without expectation), 2 failed, 1 not run, 1 file could not be run in 2 files, 2.00 s"
