@@ -1,7 +1,7 @@
 """Writes the reference pages that are made from the code: `make docs`. `--check` only says which would change.
 
-Whole pages: protocol/openrpc.json (what component servers may ask), errors.md (the table of errors), and the JSON Schemas
-flow.schema.json and flowspan.schema.json. Of the other pages
+Whole pages: protocol/openrpc.json (what component servers may ask), errors.md (the table of errors), the JSON Schemas
+flow.schema.json and flowspan.schema.json, and pictures of flows in pictures/. Of the other pages
 only what stands between `<!-- made: NAME -->` and `<!-- end -->` is made, by the module in generators/ that `FILLED` names.
 """
 
@@ -21,9 +21,12 @@ import msgspec
 
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode
 from flowspan.jsonrpc import classify_component_error
+from gateway.authoring.graph.build import build_graph
+from gateway.authoring.graph.svg import to_svg
 from gateway.config.editor_schema import editor_schema
 from gateway.methods.openrpc import openrpc_document
 from runtime_core.flow.document_schema import flow_schema
+from runtime_core.flow.source import parse_flow
 
 HERE: Final = Path(__file__).parent
 PROTOCOL_VERSION: Final = "1"
@@ -97,6 +100,20 @@ FILLED: Final = {
 }
 """Pages with made sections -> the module in generators/."""
 
+PICTURES: Final = {
+    "pictures/order.svg": "pictures/order.yaml",
+    "pictures/module_census.svg": "../examples/stdlib_census/module.yaml",
+    "pictures/batch_processor.svg": "../examples/use_cases/batch_processor.yaml",
+}
+"""Pictures -> the flows that they show."""
+
+
+def picture(flow: str) -> str:
+    """As `flowspan graph` draws it where no configuration says otherwise."""
+    document = parse_flow((HERE / flow).read_bytes()).flow
+    assert document is not None
+    return to_svg(build_graph(document, {}, title=Path(flow).name))
+
 
 def filled_page(name: str, generator: str) -> str:
     """The page as it stands, with its made sections made anew.
@@ -131,6 +148,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "errors.md": errors_page,
     "flow.schema.json": lambda: _schema_page(flow_schema()),
     "flowspan.schema.json": lambda: _schema_page(editor_schema()),
+    **{name: partial(picture, flow) for name, flow in PICTURES.items()},
     **{name: partial(filled_page, name, generator) for name, generator in FILLED.items()},
 }
 

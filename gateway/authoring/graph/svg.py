@@ -109,7 +109,8 @@ class _Sheet:
             if place is not None:
                 x, y = place
                 right = max(right, x + text_width(edge.label, 10.5))
-                parts.append(f'<text class="l" x="{_n(x)}" y="{_n(y)}">{xml_text(edge.label)}</text>')
+                off = " off" if edge.target in unreachable else ""
+                parts.append(f'<text class="l{off}" x="{_n(x)}" y="{_n(y)}">{xml_text(edge.label)}</text>')
         return _Drawn(right, layout.height, parts)
 
     def _figure(self, node: Node, arriving: int) -> _Figure:
