@@ -16,7 +16,11 @@ _TITLES = {
     "StdioPlugin": ("plugins.NAME (type: stdio)", "A component server that the gateway starts and speaks to over its pipes."),
     "PluginLimits": ("plugins.NAME.limits", "Of a stdio plugin."),
     "PluginTimeouts": ("plugins.NAME.timeouts", "Of a stdio plugin."),
+    "MockPlugin": ("plugins.NAME (type: mock)", "Components that answer by rote, for tests of flows."),
+    "MockComponent": ("plugins.NAME.components./path", "Of a mock plugin. An input that no behaviour names fails."),
     "Route": ("routes./prefix[]", "One route; a plugin's name alone, or a list of names, says the same."),
+    "LoadFileSettings": ("builtins.load_file", "Without directories nothing is read."),
+    "OpenAiSettings": ("builtins.openai", "Endpoints that `/builtin/openai` may ask, and what is sent to them."),
     "SqliteStore": ("store (type: sqlite)", "Runs in a directory."),
     "MemoryStore": ("store (type: memory)", "Runs end with the process."),
     "Engine": ("engine", "How runs are carried out."),
@@ -30,6 +34,7 @@ _TITLES = {
 """Sections in the page's order: definition of the schema -> heading and first sentence."""
 
 _SAID = {
+    "Config.builtins": "see [load_file](#builtinsload_file) and [openai](#builtinsopenai)",
     "Config.engine": "see [engine](#engine)",
     "Config.auth": "see [auth](#auth-type-token)",
     "Config.tls": "see [tls](#tls)",
@@ -58,7 +63,7 @@ def _table(owner: str, section: dict[str, Any], schema: dict[str, Any], meanings
         yield from ("", "| Key | Type | Default | |", "|---|---|---|---|")
     for name, member in members.items():
         place = f"{owner}.{name}"
-        said = _SAID.get(place) or MEANINGS.get(place) or member.get("description") or meanings.get(name)
+        said = _SAID.get(place) or member.get("description") or MEANINGS.get(place) or meanings.get(name)
         if said is None:
             raise LookupError(f"{owner}.{name}: say what it means in the model or in MEANINGS")
         yield f"| `{name}` | {_type(member, schema)} | {_default(owner, name, member, required)} | {cell(said)} |"

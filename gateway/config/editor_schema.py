@@ -23,7 +23,6 @@ MEANINGS: Final[dict[str, str]] = {
     "MockPlugin.components": "Path -> what it answers.",
     "MockComponent.input_schema": "What it takes, a JSON Schema.",
     "MockComponent.output_schema": "What it gives, a JSON Schema.",
-    "MockComponent.behaviors": "The input as JSON -> the FlowResult that it answers.",
     "Route.plugin": "Name of the plugin.",
     "Route.conditions": "Not evaluated yet: a configuration with conditions is refused.",
     "RouteCondition.path": "Into the component's input, such as `$.model`.",

@@ -24,4 +24,5 @@ def test_there_are_examples() -> None:
 def test_it_is_taken(block: Block) -> None:
     config, notes = parse_config(block.text.encode(), name=str(block), environment={})
     assert not notes
-    assert assemble(config, store=None).plugins
+    servers = [plugin for plugin in config.plugins.values() if plugin.type == "stdio"]
+    assert len(assemble(config, store=None).plugins) == len(servers)

@@ -10,7 +10,7 @@ from typing import Final
 import jsonschema
 import pytest
 
-from runtime_core.flow.yaml_loader import load_yaml
+from runtime_core.flow.yaml_loader import in_behaviors, load_yaml
 from tests.docs.pages import PAGES, ROOT, Block, blocks_of
 
 DOCS: Final = ROOT / "docs"
@@ -37,7 +37,7 @@ def test_there_are_examples() -> None:
 def test_an_example_fits_its_schema_and_names_it(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     validator, name = (CONFIG, "flowspan.schema.json") if IS_CONFIG.search(str(path)) else (FLOW, "flow.schema.json")
-    validator.validate(load_yaml(text.encode()))
+    validator.validate(load_yaml(text.encode(), takes_mapping_keys=in_behaviors))
     line = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
     assert line is not None, "an editor that opens the example should know its schema"
     assert (path.parent / line[1]).resolve() == DOCS / name
@@ -46,4 +46,4 @@ def test_an_example_fits_its_schema_and_names_it(path: Path) -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_what_a_page_shows_fits_its_schema(block: Block) -> None:
     is_config = "config" in block.words or IS_CONFIG.search(block.file or "")
-    (CONFIG if is_config else FLOW).validate(load_yaml(block.text.encode()))
+    (CONFIG if is_config else FLOW).validate(load_yaml(block.text.encode(), takes_mapping_keys=in_behaviors))
