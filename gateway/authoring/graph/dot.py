@@ -11,7 +11,7 @@ from gateway.authoring.graph.model import Edge, EdgeKind, FlowGraph, Node, NodeK
 from gateway.authoring.graph.svg_style import PALETTE, STATUS_COLOURS
 from gateway.authoring.graph.wording import inner_title, node_lines, tooltip
 
-_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
+_CONTROL: Final = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _SHAPES: Final = {
     NodeKind.STEP: "box",
     NodeKind.IF: "diamond",

@@ -12,7 +12,7 @@ _BROAD: Final = frozenset("mwMW@%&QOGD")
 MONO_SHARE: Final = 0.61
 """Of the font size: the width of a character in common monospaced fonts, the wider ones."""
 
-_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def text_width(text: str, size: float, *, is_mono: bool = False) -> float:
@@ -37,5 +37,5 @@ def shortened(text: str, max_chars: int) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Escaped for XML, also within attributes; characters that XML 1.0 cannot hold become U+FFFD."""
+    """Escaped for XML, also within attributes; characters that XML 1.0 cannot hold, or terminals obey, become U+FFFD."""
     return escape(_NOT_IN_XML.sub("�", text), {'"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})

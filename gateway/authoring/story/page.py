@@ -38,7 +38,12 @@ _SIGNS: Final = {
 
 
 def page(story: dict[str, Any]) -> Iterator[Line]:
-    """The lines of a story that `tell` told."""
+    """The lines of a story that `tell` told. No name and no value in it can move the cursor of a terminal."""
+    for line in _lines(story):
+        yield [(style, "".join(char if char.isprintable() else "�" for char in text)) for style, text in line]
+
+
+def _lines(story: dict[str, Any]) -> Iterator[Line]:
     outcome = story["outcome"]
     yield [("title", f"item {story['itemIndex']} of run {story['runId']}: "), (outcome, outcome)]
     yield _fact("input", _shown(story["input"]), indent=2)
@@ -105,6 +110,6 @@ def _shown(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    """One line of a readable length; control characters cannot move the cursor."""
-    text = "".join(char if char.isprintable() else " " for char in text)
+    """One line of a readable length."""
+    text = " ".join(text.splitlines())
     return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}... ({len(text):,} characters)"

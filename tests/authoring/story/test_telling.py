@@ -214,6 +214,12 @@ def test_an_item_of_an_earlier_session_is_said_to_be_one() -> None:
     assert step_of(story, "a")["status"] == "abandoned"
 
 
+def test_names_cannot_move_the_cursor_either() -> None:
+    named = {"steps": [{"id": "a\x1b[2J", "component": "/p/\x9bx\nb"}], "output": read("a\x1b[2J")}
+    lines = plain(page(story_of(named, None, {"a\x1b[2J": [1]}))).splitlines()
+    assert "  ✓ a�[2J  /p/�x�b  the output needs it" in lines
+
+
 def test_the_page_is_short_and_cannot_move_the_cursor() -> None:
     story = story_of(CHAIN, {"n": "x" * 1_000}, {"a": ["\x1b[2J" + "y" * 1_000], "b": [Fails("bad\nworse\x1b[31m")]})
     text = plain(page(story))
