@@ -9,7 +9,7 @@ from gateway.authoring.checking.configured import ConfiguredComponents, PathReco
 from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, read_flow
 from gateway.cli.component_answers import Answers, ask_plugins
 from gateway.cli.exits import UsageError, say
-from gateway.cli.inputs import STDIN, read_whole
+from gateway.cli.reading import STDIN, read_whole
 from gateway.config import find_config, load_config
 
 

@@ -21,8 +21,8 @@ from gateway.authoring.graph.run_tally import RunTally, with_statuses
 from gateway.authoring.graph.svg import to_svg
 from gateway.cli.connection import ServerOptions, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
-from gateway.cli.inputs import STDIN, read_whole
 from gateway.cli.output import OutputClosedError, write_stdout
+from gateway.cli.reading import STDIN, read_whole
 from gateway.config import ConfigError, load_config
 from runtime_core.flow.document import Flow
 from runtime_core.flow.source import parse_flow

@@ -13,8 +13,8 @@ from gateway.authoring.checking.documents import FlowFile, check_file
 from gateway.authoring.checking.text_edits import add_members
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
 from gateway.cli.flow_checks import known_components, read_files
-from gateway.cli.inputs import STDIN
 from gateway.cli.output import OutputClosedError, write_stdout
+from gateway.cli.reading import STDIN
 from runtime_core.flow.diagnostics import Level, flow_invalid
 from runtime_core.flow.document import Flow
 from runtime_core.flow.types.conclusions import Conclusions, conclude

@@ -11,15 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import IO, Any, Final
 
 from flowspan.client import RawJson
 from flowspan.errors import FlowspanError
 from flowspan.jsonrpc import check_payload, check_payloads, decode_payload, encode_payload
 from gateway.cli.exits import UsageError
+from gateway.cli.reading import STDIN, read_whole
 
-STDIN: Final = "-"
 SMALL_FILE_BYTES: Final = 2 << 20
 """A file up to this size is sent whole, in one message and round trip with the first results; a larger one is streamed."""
 SMALL_FILE_ITEMS: Final = 4_000
@@ -74,14 +73,6 @@ def read_inputs(
             raise UsageError(_NO_INPUT)
     payload = _one_value(data, name)
     return RunInputs([RawJson(payload)], True, hashlib.sha256(payload).hexdigest())
-
-
-def read_whole(name: str) -> bytes:
-    """A file's bytes; `-`: stdin's. Raises UsageError."""
-    try:
-        return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{name}: {error.strerror or error}") from error
 
 
 def read_object(text: str | None, option: str) -> dict[str, Any] | None:

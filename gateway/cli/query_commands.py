@@ -14,8 +14,8 @@ from flowspan.view.status import ResultOrder, RunStatus, rfc3339
 from flowspan.view.wire import item_results_to_wire, run_status_to_wire
 from gateway.cli.connection import ServerOptions, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
-from gateway.cli.inputs import STDIN, read_whole
 from gateway.cli.output import OutputClosedError, write_stdout
+from gateway.cli.reading import STDIN, read_whole
 
 
 def get(run_id: str, server: ServerOptions, *, results: bool, order: ResultOrder, as_json: bool) -> int:

@@ -20,9 +20,10 @@ from flowspan.view.wire import run_status_to_wire
 from gateway.cli.connection import ServerOptions, embedded_client, resumable_request_id, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
 from gateway.cli.findings import say_findings
-from gateway.cli.inputs import RunInputs, read_inputs, read_object, read_whole, variables_from_environment
+from gateway.cli.inputs import RunInputs, read_inputs, read_object, variables_from_environment
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
 from gateway.cli.progress import Display, choose_display, done_of
+from gateway.cli.reading import read_whole
 
 if TYPE_CHECKING:
     from gateway.cli.trace_recording import ItemTracer
