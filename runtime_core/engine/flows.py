@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -23,6 +24,10 @@ from runtime_core.ports import Store, StoredBlob
 
 CACHED_PLANS: Final = 256
 """Compiled flows kept; a flow of a few steps takes some tens of KiB."""
+LARGE_BYTES: Final = 64 << 10
+"""A document of this size takes tens of milliseconds, and the largest takes seconds: others are served meanwhile."""
+
+_Result = TypeVar("_Result")
 
 
 class FlowLibrary:
@@ -47,8 +52,9 @@ class FlowLibrary:
         if plan is not None:
             self._plans.move_to_end(key)
             return plan
-        flow = await self.flow(namespace, flow_id)
-        plan = compile_flow(flow, json_object(overrides, "overrides"))
+        data = await self._flow_bytes(namespace, flow_id)
+        patch = json_object(overrides, "overrides")
+        plan = await _aside(len(data), lambda: compile_flow(_checked(data, flow_id), patch))
         self._plans[key] = plan
         while len(self._plans) > CACHED_PLANS:
             self._plans.popitem(last=False)
@@ -56,43 +62,52 @@ class FlowLibrary:
 
     async def flow(self, namespace: str, flow_id: str) -> Flow:
         """The flow of a blob, checked."""
-        blob = await self._blob(namespace, flow_id)
-        if blob.blob_type == "binary":
-            raise FlowInvalidError(f"blob {flow_id} is binary, not a flow", diagnostics=[])
-        return _compiling(check_flow(decode_json(blob.data, what=f"flow {flow_id}")), flow_id)
+        data = await self._flow_bytes(namespace, flow_id)
+        return await _aside(len(data), lambda: _checked(data, flow_id))
 
     async def store_flow(self, document: bytes, namespace: str, *, is_yaml: bool | None, dry_run: bool) -> StoredFlow:
         """See `RuntimeApi.store_flow`."""
+        answer, stored = await _aside(len(document), lambda: self._inspected(document, is_yaml, dry_run))
+        if not dry_run:
+            await self._store.put_blob(namespace, answer.flow_id, "flow", stored)
+        return answer
+
+    def _inspected(self, document: bytes, is_yaml: bool | None, dry_run: bool) -> tuple[StoredFlow, bytes]:
+        """What `store_flow` answers, and what is to be stored."""
         source = read_document(document, is_yaml=is_yaml)
         found = inspect_document(source, self._components)
         diagnostics = [finding.to_json() for finding in worst_first(found.findings)]
         flow = found.checked.flow
         if flow is None:
             if dry_run:
-                return StoredFlow("", None, diagnostics)
+                return StoredFlow("", None, diagnostics), b""
             raise _not_a_flow("the document", found.findings)
         compile_flow(flow)
         stored = to_stored_json(source)
-        flow_id = blob_id_of_json(stored)
-        if not dry_run:
-            await self._store.put_blob(namespace, flow_id, "flow", stored)
-        return StoredFlow(flow_id, flow.name, diagnostics)
+        return StoredFlow(blob_id_of_json(stored), flow.name, diagnostics), stored
 
     async def get_flow(self, namespace: str, flow_id: str) -> FlowDocument:
         blob = await self._blob(namespace, flow_id)
-        return _document(blob)
+        return await _aside(len(blob.data), lambda: _document(blob))
 
     async def list_flows(
         self, namespace: str, page_size: int, page_token: str | None
     ) -> tuple[Sequence[FlowDocument], str | None]:
         blobs, token = await self._store.list_blobs(namespace, "flow", limit=page_size, after=page_token)
-        return [_document(blob) for blob in blobs], token
+        size = sum(len(blob.data) for blob in blobs)
+        return await _aside(size, lambda: [_document(blob) for blob in blobs]), token
 
     async def delete_flow(self, namespace: str, flow_id: str) -> None:
         if not await self._store.delete_blob(namespace, parse_blob_id(flow_id, field="flowId")):
             raise NotFoundError(f"no flow {flow_id}", reason=Reason.FLOW_NOT_FOUND, flowId=flow_id)
         for key in [key for key in self._plans if key[:2] == (namespace, flow_id)]:
             del self._plans[key]
+
+    async def _flow_bytes(self, namespace: str, flow_id: str) -> bytes:
+        blob = await self._blob(namespace, flow_id)
+        if blob.blob_type == "binary":
+            raise FlowInvalidError(f"blob {flow_id} is binary, not a flow", diagnostics=[])
+        return blob.data
 
     async def _blob(self, namespace: str, flow_id: str) -> StoredBlob:
         blob = await self._store.get_blob(namespace, flow_id)
@@ -101,6 +116,15 @@ class FlowLibrary:
                 f"no flow {flow_id}; store it first (blobs/put, StoreFlow)", reason=Reason.FLOW_NOT_FOUND, flowId=flow_id
             )
         return blob
+
+
+async def _aside(size: int, work: Callable[[], _Result]) -> _Result:
+    """Do pure work on a document of so many bytes, in a thread if it is large."""
+    return work() if size < LARGE_BYTES else await asyncio.to_thread(work)
+
+
+def _checked(data: bytes, flow_id: str) -> Flow:
+    return _compiling(check_flow(decode_json(data, what=f"flow {flow_id}")), flow_id)
 
 
 def _document(blob: StoredBlob) -> FlowDocument:

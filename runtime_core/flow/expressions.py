@@ -93,10 +93,13 @@ class Expression(Protocol):
 _encode: Final = msgspec.json.Encoder().encode
 _NONE: Final[frozenset[int]] = frozenset()
 _FALSY: Final = (b"null", b"false")
+_MESSAGE_CHARS: Final = 1_000
 
 
 def expression_failure(message: str, pointer: str | None = None) -> Failure:
     """An `EXPRESSION_FAILURE`; `pointer` says where in the flow the expression stands and goes into `data.path`."""
+    if len(message) > _MESSAGE_CHARS:  # a path can be as long as a flow, and every item would carry it
+        message = f"{message[: _MESSAGE_CHARS // 2]} ... {message[-_MESSAGE_CHARS // 2 :]}"
     error: dict[str, object] = {"code": FlowErrorCode.EXPRESSION_FAILURE.value, "message": message}
     if pointer is not None:
         error["data"] = {"path": pointer}
@@ -167,32 +170,34 @@ class WholeInput:
 class InputPath:
     """A place in the item's input."""
 
-    __slots__ = ("not_found", "path")
+    __slots__ = ("path", "pointer")
     strict = _NONE
     is_lazy = False
 
     def __init__(self, path: Path, pointer: str) -> None:
         self.path = path
-        self.not_found = expression_failure(f"Input path {format_path(path)} not found", pointer)
+        self.pointer = pointer
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         value = item.input_value()
         if type(value) is Failure:
             return value
         found = walk(value, self.path)  # type: ignore[arg-type]
-        return self.not_found if found is _NOT_FOUND else found  # type: ignore[return-value]
+        if found is _NOT_FOUND:
+            return expression_failure(f"Input path {format_path(self.path)} not found", self.pointer)
+        return found  # type: ignore[return-value]
 
 
 class StepOutput:
     """The output of an earlier step, whole or at a path; `on_skip` stands in for a skipped one."""
 
-    __slots__ = ("index", "is_lazy", "not_found", "on_skip", "path", "strict")
+    __slots__ = ("index", "is_lazy", "on_skip", "path", "pointer", "strict")
 
     def __init__(self, index: int, path: Path, on_skip: Expression | None, pointer: str) -> None:
         self.index = index
         self.path = path
         self.on_skip = on_skip
-        self.not_found = expression_failure(f"Path {format_path(path)} not found", pointer)
+        self.pointer = pointer
         self.strict = frozenset((index,))
         self.is_lazy = on_skip is not None and (on_skip.is_lazy or bool(on_skip.strict))
 
@@ -206,7 +211,9 @@ class StepOutput:
             if value is None or type(value) is Failure:
                 return value
             found = walk(value, self.path)  # type: ignore[arg-type]
-            return self.not_found if found is _NOT_FOUND else found  # type: ignore[return-value]
+            if found is _NOT_FOUND:
+                return expression_failure(f"Path {format_path(self.path)} not found", self.pointer)
+            return found  # type: ignore[return-value]
         if state == FAILED:
             return Failure(item.payloads[index])
         if state == SKIPPED:

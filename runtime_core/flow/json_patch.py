@@ -12,8 +12,8 @@ _INDEX: Final = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
 _BAD_ESCAPE: Final = re.compile(r"~(?![01])")
 MAX_OPERATIONS: Final = 1_000
 """A patch is written by hand or by a small program; each copy can double a document."""
-MAX_PATCHED_NODES: Final = 1_000_000
-"""Nodes after all copies: as many as a flow may have."""
+MAX_PATCHED_NODES: Final = 100_000
+"""Nodes of a patched step, after all copies; no step that people write comes near."""
 
 
 class JsonPatchError(ValueError):

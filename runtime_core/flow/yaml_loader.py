@@ -327,6 +327,12 @@ def _refused(message: str, mark: Any) -> InvalidArgumentError:
 
 
 def _too_deep(actual: int, mark: Any) -> LimitExceededError:
+    place = _position(mark)
     return LimitExceededError(
-        f"the flow nests deeper than {MAX_JSON_DEPTH}, at {_position(mark)}", limit="jsonDepth", max=MAX_JSON_DEPTH, actual=actual
+        f"the flow nests deeper than {MAX_JSON_DEPTH}, at {place}",
+        limit="jsonDepth",
+        max=MAX_JSON_DEPTH,
+        actual=actual,
+        line=place.line,
+        column=place.column,
     )
