@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from flowspan.flows.paths import Path
-from runtime_core.flow.types.shapes import ANY, ARRAY, NEVER, NULL, NULL_TYPE, OBJECT, UNKNOWN, Shape, Type, union
+from runtime_core.flow.types.shapes import ANY, ARRAY, NEVER, NULL, NULL_TYPE, OBJECT, UNKNOWN, Shape, Type, union, without_kinds
 from runtime_core.flow.types.words import describe
 
 
@@ -42,11 +42,14 @@ def access(root: Type, path: Path, *, null_has_all: bool = False) -> Access:
     Args:
         null_has_all: any path into null is null, as in a step's output (only the output itself, nothing inside).
     """
-    here = root
+    has_null = null_has_all and bool(path) and root.is_known and root.may_be(NULL)
+    here = without_kinds(root, NULL) if has_null else root
     doubt: Obstacle | None = None
     for at, segment in enumerate(path):
-        if not here.is_known or not here.shapes:
-            return Access(UNKNOWN if not here.is_known else NEVER, doubt)
+        if not here.is_known:
+            return Access(UNKNOWN, doubt)
+        if not here.shapes:
+            return Access(NULL_TYPE if has_null else NEVER, doubt)
         found: list[Type] = []
         doubts: list[Obstacle] = []
         obstacles: list[Obstacle] = []
@@ -58,14 +61,12 @@ def access(root: Type, path: Path, *, null_has_all: bool = False) -> Access:
                 doubts.append(step)
             else:
                 obstacles.append(step)
-        if doubts and not found:
-            doubt = doubt or doubts[0]
-        has_null = null_has_all and at == 0 and here.may_be(NULL)
         if not found and not doubts:
             return Access(NULL_TYPE if has_null else NEVER, _closest(obstacles, segment, at, here))
-        found += [ANY] * bool(doubts) + [NULL_TYPE] * has_null
-        here = union(found)
-    return Access(here, doubt)
+        if doubts and not found:
+            doubt = doubt or doubts[0]
+        here = union([*found, ANY] if doubts else found)
+    return Access(union((here, NULL_TYPE)) if has_null else here, doubt)
 
 
 def _closest(obstacles: list[Obstacle], segment: str | int, at: int, here: Type) -> Obstacle:

@@ -104,7 +104,10 @@ class _Writer:
 def _plain_kinds(shape: Shape) -> int:
     """Its kinds, if they say all about it; single values of the flow itself stand for their kind."""
     if shape.constants is not None:
-        return shape.kinds if shape.is_literal else 0
+        if not shape.is_literal:
+            return 0
+        # Who writes 1.0 means a number that happens to be whole.
+        return shape.kinds | (FRACTION | INTEGER if any(type(value) is float for value in shape.constants.values()) else 0)
     if shape.kinds & (ARRAY | OBJECT) or shape.bounds:
         return 0
     return shape.kinds

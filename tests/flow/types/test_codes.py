@@ -164,6 +164,11 @@ def test_a_path_into_null_is_null_where_a_step_may_answer_null() -> None:
     assert (finding.code, finding.level) == (2101, Level.WARNING)
     assert found(reading("$.name"), a=gives(nullable)) == []
     assert errors(reading("$.x"), a=gives({"type": "null"})) == []
+    # Null inside an output has no places, and a step that answers null all the same has them all.
+    inner = {"anyOf": [{"type": "null"}, {"properties": {"a": {"type": "null"}}, "type": "object"}]}
+    [finding] = inspect(reading("$.a.b"), a=gives(inner)).findings
+    assert (finding.code, finding.level) == (2000, Level.WARNING)
+    assert errors(reading("$.a.b"), a=gives(inner["anyOf"][1])) == [(2000, "/output/0/path")]
     # Of an input, null has no places.
     assert errors(reading_input("$.nam", input=nullable)) == [(2101, "/output/0/$input")]
 
