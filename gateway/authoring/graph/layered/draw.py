@@ -179,7 +179,7 @@ class _Pen:
             lines.sort(key=lambda line: line[0])
             box, (left, top) = self._boxes[node], self._corners[node]
             has_labels = is_top and any(key >= 0 and self._links[key].label for _, key in lines)
-            room = box.width * (0.6 if box.shape is Shape.DIAMOND else 0.8) / len(lines)
+            room = box.width * 0.8 / len(lines)
             step = min(LABEL_PORT_GAP if has_labels else PORT_GAP, room)
             for place, (_, key) in enumerate(lines):
                 aside = (place - (len(lines) - 1) / 2) * step
