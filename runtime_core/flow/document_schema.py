@@ -15,7 +15,7 @@ from flowspan.flows.paths import FIELD_PATTERN, INDEX_PATTERN
 from runtime_core.flow.document import DEFAULT_MAX_RETRIES, BackoffKind, OnErrorAction
 from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, COMPANIONS, OLD_KEY, RESERVED_KEYS
 from runtime_core.flow.parse import MAX_RETRIES, MAX_STEPS
-from runtime_core.flow.schema_keywords import SCHEMA, json_schema_definition
+from runtime_core.flow.schema_keywords import KEYWORDS, SCHEMA, json_schema_definition
 from runtime_core.model.json_value import JsonObject, JsonValue
 
 _UNSUGGESTED: Final[JsonObject] = {"doNotSuggest": True}
@@ -171,7 +171,7 @@ def _reserved_members() -> JsonObject:
     """The keys that make an object an expression. They stand beside the rule that tells them apart, for editors' sake."""
     members: JsonObject = {
         "$input": _path(f"Of the item's input: {_PATH_HELP}"),
-        "$step": {"type": "string", "minLength": 1, "description": "The output of the earlier step with this id."},
+        "$step": {"type": "string", "description": "The output of the earlier step with this id."},
         "$variable": {
             "type": "string",
             "pattern": _VARIABLE_PATTERN,
@@ -231,32 +231,37 @@ def _on_skip() -> JsonObject:
 
 
 def _schemas() -> JsonObject:
-    steps: JsonObject = {
+    by_id: JsonObject = {
         "type": ["object", "null"],
-        "description": "Schemas of the steps' outputs.",
-        "properties": {
-            "properties": {
-                "type": ["object", "null"],
-                "description": "The schema of a step's output by the step's id.",
-                "additionalProperties": SCHEMA,
-            }
-        },
+        "description": "The schema of a step's output by the step's id.",
+        "additionalProperties": SCHEMA,
     }
     parts: JsonObject = {
         "input": _or_null("Every item's input must satisfy it.", SCHEMA),
         "output": _or_null("What the flow's output is.", SCHEMA),
         "variables": _or_null("The variables that a run may or must give.", {"$ref": "#/$defs/variables"}),
-        "steps": steps,
+        "steps": _keywords("Schemas of the steps' outputs.", {"properties": by_id}) | {"type": ["object", "null"]},
     }
-    return {
-        "type": "object",
-        "description": "What goes in and comes out, as one schema with the members input, output, variables and steps.",
-        "properties": {
-            "type": {"const": "object"},
-            "$defs": {"type": "object", "additionalProperties": SCHEMA, "description": "Schemas for `$ref`."},
-            "properties": {"type": ["object", "null"], "properties": parts},
+    return _keywords(
+        "What goes in and comes out, as one schema with the members input, output, variables and steps.",
+        {
+            "type": {"enum": ["object", None], "description": "Always object."},
+            "$defs": {
+                "type": ["object", "null"],
+                "additionalProperties": SCHEMA,
+                "description": "Schemas that all others may refer to: `#/$defs/NAME`.",
+            },
+            "properties": _object("The schemas.", parts) | {"type": ["object", "null"]},
         },
-    }
+    )
+
+
+def _keywords(description: str, properties: JsonObject) -> JsonObject:
+    """An object that is itself a schema, of which only some keywords mean something."""
+    others = "|".join(name.replace("$", "\\$") for name in KEYWORDS if name not in properties)
+    described = _object(description, properties)
+    described["patternProperties"] = {"^x-": {}, f"^(?:{others})$": {}}
+    return described
 
 
 def _variables() -> JsonObject:

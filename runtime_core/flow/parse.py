@@ -24,6 +24,7 @@ from runtime_core.flow.document import (
 )
 from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, ExpressionCompiler
 from runtime_core.flow.graph import reachable_steps
+from runtime_core.flow.schema_keywords import KEYWORDS
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue
 
@@ -65,6 +66,8 @@ STEP_FIELDS: Final = (
 ON_ERROR_FIELDS: Final = ("action", "defaultValue", "maxRetries")
 RETRY_FIELDS: Final = ("maxRetries", "backoff")
 EXAMPLE_FIELDS: Final = ("name", "description", "input")
+SCHEMA_PARTS: Final = ("input", "output", "variables", "steps")
+"""What `schemas.properties` may describe."""
 
 _Choice = TypeVar("_Choice", OnErrorAction, BackoffKind)
 _Member = TypeVar("_Member", str, int, bool, list[JsonValue], JsonObject)
@@ -125,6 +128,18 @@ class _FlowReader:
         schemas = self._of_type(self._value, "schemas", dict, "") or {}
         properties = self._of_type(schemas, "properties", dict, "/schemas") or {}
         steps = self._of_type(properties, "steps", dict, "/schemas/properties") or {}
+        self._report_unknown(schemas, KEYWORDS, "/schemas")
+        self._report_unknown(properties, SCHEMA_PARTS, "/schemas/properties")
+        self._report_unknown(steps, KEYWORDS, "/schemas/properties/steps")
+        self._of_type(schemas, "$defs", dict, "/schemas")
+        if schemas.get("type") not in (None, "object"):
+            self._log.report(2002, "what schemas describe is an object", "/schemas/type")
+        for part in SCHEMA_PARTS[:3]:
+            spellings = (f"{part}Schema", f"{part}_schema")
+            given = ["schemas"] if properties.get(part) is not None else []
+            given += [name for name in spellings if self._value.get(name) is not None]
+            for name in given[1:]:
+                self._log.report(1006, f"{name!r} is ignored beside {given[0]!r}", f"/{name}")
         self._of_type(steps, "properties", dict, "/schemas/properties/steps")
         return read_schemas(self._value, self._log)
 

@@ -43,6 +43,8 @@ _SHAPES: Final[tuple[tuple[JsonObject, str], ...]] = (
     ({"type": "array"}, "enum examples"),
     ({}, "const default"),
 )
+KEYWORDS: Final = tuple(name for _, names in _SHAPES for name in names.split())
+"""All that 2020-12 knows, and the two that older drafts had in place of `$defs` and `dependentSchemas`."""
 _MEANINGS: Final[dict[str, str]] = {
     "type": "The kind of value; a list allows several.",
     "properties": "Schemas of the object's members by name.",
