@@ -11,6 +11,7 @@ import msgspec
 
 from flowspan.client import AsyncClient
 from flowspan.client.run_log import read_log
+from flowspan.errors import Reason
 from flowspan.view.events import Outcome
 from flowspan.view.status import ItemCounts, RunStatus
 from gateway.authoring.graph.build import build_graph
@@ -112,7 +113,7 @@ async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, 
 
 
 async def _failed_at(client: AsyncClient, status: RunStatus) -> dict[int, str]:
-    """By item the expression that failed, where an error names one."""
+    """By item the expression that failed, where an error names one; `/input` where the input was refused."""
     found: dict[int, str] = {}
     if not status.items.failed:
         return found
@@ -120,7 +121,11 @@ async def _failed_at(client: AsyncClient, status: RunStatus) -> dict[int, str]:
     for result in page or ():
         error = result.error
         data = None if error is None else error.data_value
-        if isinstance(data, dict) and isinstance(place := data.get("path"), str) and place.startswith("/"):
+        if not isinstance(data, dict):
+            continue
+        if data.get("reason") == Reason.INPUT_SCHEMA.value:
+            found[result.item_index] = "/input"
+        elif isinstance(place := data.get("path"), str) and place.startswith("/"):
             found[result.item_index] = place
     return found
 

@@ -29,6 +29,7 @@ server.run()
 """
 FLOW = {
     "name": "numbers",
+    "inputSchema": {"type": "object"},
     "steps": [
         {"id": "check", "component": "/p/check", "input": {"n": {"$input": "$.n"}}},
         {"id": "double", "component": "/p/double", "input": {"$step": "check", "path": "$.n"}},
@@ -102,9 +103,9 @@ def test_what_cannot_be_drawn_is_said_with_code_2(shell: Shell, arguments: list[
 
 
 def test_a_run_shows_how_often_each_step_succeeded_and_failed(shell: Shell) -> None:
-    """Items 3 and 5 fail in `check` (one by the component, one for its input), item 4 in `double`."""
+    """Items 3 and 5 fail in `check` (one by the component, one for its input), item 4 in `double`, item 6 before any."""
     with_plugin(shell)
-    inputs = '{"n":1}\n{"n":2}\n{"n":3}\n{"n":4}\n{"m":5}\n'
+    inputs = '{"n":1}\n{"n":2}\n{"n":3}\n{"n":4}\n{"m":5}\n6\n'
     with shell.server():
         (run,) = shell.run("submit", "numbers.json", "--inputs", "-", "--detach", stdin=inputs).lines
         assert shell.run("watch", run["runId"], "-q").code == 1
@@ -114,10 +115,10 @@ def test_a_run_shows_how_often_each_step_succeeded_and_failed(shell: Shell) -> N
     assert statuses(graph) == {
         "check": {"success": 3, "failed": 2},
         "double": {"success": 2, "failed": 1},
-        "output": {"success": 2, "failed": 3},
+        "output": {"success": 2, "failed": 4},
     }
     assert graph["title"] == "numbers: failed"
-    assert graph["note"] == f"run {run['runId']}: 2 succeeded, 3 failed of 5"
+    assert graph["note"] == f"run {run['runId']}: 2 succeeded, 4 failed of 6"
     assert "✓ 3  ✗ 2" in svg.out
     assert "is-failed" in svg.out
     assert other.code == 2

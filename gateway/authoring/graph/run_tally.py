@@ -32,7 +32,7 @@ class RunTally:
 
     Args:
         flow: what the run runs. Overrides change neither ids nor positions of its steps.
-        failed_at: by item, the pointer of the expression that failed (`/steps/2/input`, `/output`), where that is known.
+        failed_at: by item, the pointer of what failed (`/steps/2/input`, `/output`, `/input`), where that is known.
     """
 
     def __init__(self, flow: Flow, failed_at: Mapping[int, str] | None = None) -> None:
