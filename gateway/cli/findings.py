@@ -7,7 +7,8 @@ import msgspec
 from flowspan.errors import FlowspanError
 from gateway.cli.exits import MATTERS_OF_TASTE, say
 from runtime_core.flow.diagnostics import MAX_SHOWN, worst_first
-from runtime_core.flow.source import check_document, read_document
+from runtime_core.flow.inspection import inspect_document
+from runtime_core.flow.source import read_document
 
 
 def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
@@ -18,12 +19,12 @@ def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
         as_json: objects with the same facts.
     """
     try:
-        parsed = check_document(read_document(document))
+        found = inspect_document(read_document(document))
     except FlowspanError:
         return
-    if parsed.flow is None:
+    if found.checked.flow is None:
         return
-    findings = [finding for finding in worst_first(parsed.diagnostics) if finding.code not in MATTERS_OF_TASTE]
+    findings = [finding for finding in worst_first(found.findings) if finding.code not in MATTERS_OF_TASTE]
     for finding in findings[:MAX_SHOWN]:
         if as_json:
             say(msgspec.json.encode({"diagnostic": finding.to_json()}).decode())
