@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
         situations += tally.situations
         seconds = time.monotonic() - begin_s
         print(f"{number}: {done} cases, {items} items, {calls} steps agree, {seconds:.0f} s", flush=True)
+    print(f"gateways died in {situations['a gateway dies']} cases", flush=True)
     rare = sorted(SITUATIONS, key=lambda situation: situations[situation])[:10]
     print("rarest: " + ", ".join(f"{situation} ({situations[situation]})" for situation in rare), flush=True)
     return 1 if failed else 0

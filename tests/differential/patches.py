@@ -46,13 +46,14 @@ def overridden(flow: Json, overrides: Json) -> Json:
 def patches_of(flow: Json, overrides: Json) -> Json:
     """The patches by step id."""
     # "`{"steps": {"<id>": …}}`; the form without the `steps` wrapper is read as the same". Where a step is itself called
-    # `steps`, its patch is told by its `value`, unless the whole fits the documented form.
+    # `steps`, its patch is told by its keys, unless the whole fits the documented form.
     wrapped = overrides.get("steps")
+    if not isinstance(wrapped, dict):
+        return overrides
     ids = {step["id"] for step in flow["steps"]}
-    is_documented_form = len(overrides) == 1 and isinstance(wrapped, dict) and wrapped.keys() <= ids
-    if isinstance(wrapped, dict) and (is_documented_form or "steps" not in ids or "value" not in wrapped):
-        return wrapped
-    return overrides
+    is_documented_form = len(overrides) == 1 and wrapped.keys() <= ids
+    is_patch = "steps" in ids and "value" in wrapped and wrapped.keys() <= {"$type", "value"}
+    return overrides if is_patch and not is_documented_form else wrapped
 
 
 def plain_spelling(step: Json) -> Json:
