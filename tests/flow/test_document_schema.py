@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowspan.flows import FlowBuilder
 from runtime_core.flow.diagnostics import Diagnostic
 from runtime_core.flow.document_schema import flow_schema
 from runtime_core.flow.expression_syntax import ALWAYS_ALLOWED, OLD_KEY, ON_SKIP_FIELDS, RESERVED_KEYS
@@ -23,6 +24,9 @@ from runtime_core.flow.parse import (
     check_flow,
 )
 from runtime_core.flow.schemas import compile_schema
+from tests.differential.cases import Case
+from tests.differential.generators import cases
+from tests.flows.strategies import flow_builders
 
 SCHEMA: Final[dict[str, Any]] = flow_schema()
 CHECK: Final = compile_schema(SCHEMA)
@@ -378,6 +382,19 @@ FLOW = objects_of(
 @given(FLOW)
 def test_the_schema_refuses_what_the_parser_calls_misshapen_and_nothing_else(document: Any) -> None:
     agree(document)
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_flows_that_run_fit_the_schema(case: Case) -> None:
+    agree(case.flow)
+
+
+@settings(max_examples=100, deadline=None)
+@given(flow_builders())
+def test_flows_built_in_python_fit_the_schema(built: FlowBuilder) -> None:
+    # `test` has a judge of its own: tests/docs/test_flow_schema_of_tests.py.
+    agree({name: part for name, part in built.build().items() if name != "test"})
 
 
 # --- schemas within a flow ---------------------------------------------------------------------------------------------
