@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 
 from flowspan.errors import FlowErrorCode, FlowspanError
+from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import RunStatus
-from flowspan.view.wire import flow_result_to_wire
 from runtime_core.api import SubmitRun
 from runtime_core.calls import CallFailure, ComponentCall
 from runtime_core.limits import Limits

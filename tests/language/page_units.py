@@ -1,4 +1,4 @@
-"""Every unit of the language's page and of ruling 32: hash, a few of its words, and what it demands. See tests/language/page.py."""
+"""Every unit of the language's page and of ruling 32: hash, a few of its words, what it demands. See tests/language/page.py."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ PAGE_UNITS: Final[tuple[Unit, ...]] = (
     Unit("26bc94d8", "Error codes (JSON: the bare name; protobuf: prefixed", ("error.codes",)),
     Unit(
         "c62c1782",
-        "`TIMEOUT`, `INVALID_INPUT`, `COMPONENT_FAILED`, `CANCELLED`, `UNREACHABLE`, `COMPONENT_NOT_FOUND`, `RESOURCE_UNAVAILABLE`, `EXPRESSION_FAILURE`,",
+        "`TIMEOUT`, `INVALID_INPUT`, `COMPONENT_FAILED`, `CANCELLED`,",
         ("error.codes",),
     ),
     Unit("aad0a9be", "Bad input to a built-in is `INVALID_INPUT`, never", ("error.builtin-input",)),

@@ -157,6 +157,15 @@ ROWS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
+    "builtin.openai": (
+        "built_ins/test_openai.py::test_it_answers_with_the_text_of_the_first_choice",
+        "built_ins/test_openai.py::test_options_reach_the_endpoint_as_they_were_written",
+        "built_ins/test_openai.py::test_a_key_of_the_input_is_used_instead_of_the_configured_one",
+    ),
+    "tests.shape": (
+        "cli/test_flow_tests.py::test_an_inline_configuration_is_used_and_its_mistakes_are_told_in_the_flow",
+        "cli/test_flow_tests.py::test_a_configuration_comes_from_the_test_or_its_file_or_the_place_and_paths_hold_from_there",
+    ),
     "tie.item-ends": ("flow/test_execution.py::test_a_cancelled_call_ends_the_item_and_leaves_the_others_abandoned",),
     "backoff.kinds": (
         "flow/test_retry.py::test_delays_grow_as_the_flow_asks",

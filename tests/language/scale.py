@@ -39,7 +39,11 @@ def large_flow(steps: int) -> dict[str, Any]:
             "input": {
                 "total": before,
                 "parts": [{"$step": f"wide_{(n + k) % wide}", "path": "$.row"} for k in range(FAN_IN)],
-                "choice": {"$if": {"$step": f"wide_{n % wide}"}, "then": {"$coalesce": [before, 0]}, "else": {"$literal": {"n": n}}},
+                "choice": {
+                    "$if": {"$step": f"wide_{n % wide}"},
+                    "then": {"$coalesce": [before, 0]},
+                    "else": {"$literal": {"n": n}},
+                },
             },
             "onError": {"action": "retry", "maxRetries": 2},
             "timeout": "30s",

@@ -95,7 +95,8 @@ async def test_schemas_of_the_output_and_of_steps_are_read_and_refused_if_they_a
 
 @row("flow.steps")
 async def test_a_flow_without_steps_is_legal() -> None:
-    for document in ({}, {"steps": []}, {"steps": None}):
+    documents: list[dict[str, Any]] = [{}, {"steps": []}, {"steps": None}]
+    for document in documents:
         assert (await run(flow(output={"$input": "$"}) | document, 4)).value == 4
 
 

@@ -15,7 +15,8 @@ WHAT_FAILED = {"code": "EXPRESSION_FAILURE"}
 @pytest.mark.parametrize(
     ("path", "canonical"),
     [
-        ("$.zz", "$.zz"), ("zz", "$.zz"), ("$.x.y", "$.x.y"), ("$.list[2]", "$.list[2]"), ("$.list.x", "$.list.x"), ("$[0]", "$[0]"),
+        ("$.zz", "$.zz"), ("zz", "$.zz"), ("$.x.y", "$.x.y"), ("$.list[2]", "$.list[2]"), ("$.list.x", "$.list.x"),
+        ("$[0]", "$[0]"),
         ("a.b", "$['a.b']"), ('$["x"]["q"]', "$.x.q"), ("$.list[9223372036854775808]", "$.list[9223372036854775808]"),
     ],
 )  # fmt: skip
@@ -28,7 +29,8 @@ async def test_a_path_not_found_in_a_step_s_output(path: str, canonical: str) ->
 @pytest.mark.parametrize(("path", "canonical"), [("$.x", "$.x"), ("x", "$.x"), ("$.y[0]", "$.y[0]"), ("$['a.b']", "$['a.b']")])
 @row("failure.input-path", "tie.messages")
 async def test_a_path_not_found_in_the_input(path: str, canonical: str) -> None:
-    for item in ({"y": {}}, [], "text", 5, None):
+    items: list[Any] = [{"y": {}}, [], "text", 5, None]
+    for item in items:
         ran = await run(flow(output={"$input": path}), item)
         assert ran.error == WHAT_FAILED | {"message": f"Input path {canonical} not found"}
 

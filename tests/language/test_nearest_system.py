@@ -16,11 +16,15 @@ MIB = 1 << 20
 
 def literal_flow(component: str, inner: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A flow whose only step gives a flow to a built-in."""
-    return flow({"id": "sub", "component": f"/builtin/{component}", "input": {"flow": {"$literal": inner}, **fields}}, output=of("sub"))
+    return flow(
+        {"id": "sub", "component": f"/builtin/{component}", "input": {"flow": {"$literal": inner}, **fields}}, output=of("sub")
+    )
 
 
 async def test_a_late_if_dependency_in_the_output_runs_at_once() -> None:
-    document = flow(step("c", True), step("late", 1), step("after", of("late")), output={"x": {"$if": of("c"), "then": of("after")}})
+    document = flow(
+        step("c", True), step("late", 1), step("after", of("late")), output={"x": {"$if": of("c"), "then": of("after")}}
+    )
     async with language(late=OPEN) as one:
         status = await one.submit(document, None)
         # No time passes and nothing else happens between the condition's answer and the call that became needed.
@@ -45,7 +49,11 @@ async def test_integer_literals_stay_integers_where_whole_numbers_are_wanted(for
     sleep = {"duration_ms": 10, "passthrough": {"n": 3}}
     steps: list[dict[str, Any]] = [
         {"id": "sleep", "component": "/builtin/sleep", "input": sleep},
-        {"id": "map", "component": "/builtin/map", "input": {"workflow": {"$literal": inner}, "items": [1, 2, 3, 4], "max_concurrency": 3}},
+        {
+            "id": "map",
+            "component": "/builtin/map",
+            "input": {"workflow": {"$literal": inner}, "items": [1, 2, 3, 4], "max_concurrency": 3},
+        },
         step("flaky", {"maxRetries": 2}, onError={"action": "retry", "maxRetries": 2}, retry={"backoff": "constant"}),
     ]
     output = {"slept": of("sleep"), "mapped": of("map", "$.successful"), "flaky": of("flaky")}
@@ -96,7 +104,8 @@ async def test_use_default_applies_after_spent_transport_retries(code: str) -> N
 
 BAD_INPUTS: list[tuple[str, Any]] = [
     ("eval", {"flow_id": 5, "input": 1}), ("eval", 1), ("eval", {"flow_id": "sha256:" + "0" * 64, "input": 1}),
-    ("eval", {"flow": {"$literal": {"steps": 1}}, "input": 1}), ("map", {"items": [1]}), ("map", {"workflow": {"steps": []}, "items": 1}),
+    ("eval", {"flow": {"$literal": {"steps": 1}}, "input": 1}), ("map", {"items": [1]}),
+    ("map", {"workflow": {"steps": []}, "items": 1}),
     ("map", {"workflow": {"steps": []}, "items": [1], "max_concurrency": 1.5}), ("iterate", {"flow": {}}),
     ("iterate", {"flow": {}, "initial_input": 1, "max_iterations": 0}), ("put_blob", {}), ("get_blob", {"blob_id": "x"}),
     ("create_messages", {}), ("sleep", {"duration_ms": 1.5}), ("sleep", 10),
@@ -150,7 +159,9 @@ async def test_one_status_rule_holds_for_runs_and_sub_runs(document: Any, outcom
 
 async def test_a_quoted_field_with_a_dot_survives_a_round_trip() -> None:
     value = {"a.b": "one field", "a": {"b": "two"}}
-    document = flow(step("s", {"$input": "$['a.b']"}), output=[of("s"), {"$input": "$['a.b']"}, {"$input": '$["a.b"]'}, {"$input": "a.b"}])
+    document = flow(
+        step("s", {"$input": "$['a.b']"}), output=[of("s"), {"$input": "$['a.b']"}, {"$input": '$["a.b"]'}, {"$input": "a.b"}]
+    )
     async with language() as one:
         stored = (await one.runtime.get_flow(await one.store(document))).document
         ran = await one.run(stored, value)

@@ -56,12 +56,13 @@ async def test_a_failing_step_does_not_stop_its_independent_siblings() -> None:
 async def test_an_item_fails_when_its_output_or_a_must_execute_step_failed_in_runs_and_sub_runs_alike(
     document: Any, outcome: str
 ) -> None:
-    answers = {"bad": failed("gone")}
-    top = await run(document, answers=answers)
+    top = await run(document, answers={"bad": failed("gone")})
     assert top.result["outcome"] == outcome
     assert top.status.status is (RunStatusCode.FAILED if outcome == "failed" else RunStatusCode.SUCCESS)
-    parent = flow({"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": document}, "input": None}}, output=of("e"))
-    async with language(**answers) as one:
+    parent = flow(
+        {"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": document}, "input": None}}, output=of("e")
+    )
+    async with language(bad=failed("gone")) as one:
         nested = await one.run(parent, None)
         assert nested.value["result"] == top.result
         child = await one.runtime.get_run(nested.value["run_id"], max_bytes=1 << 20)

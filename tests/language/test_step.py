@@ -61,7 +61,8 @@ async def test_on_error_has_effect_under_both_names(name: str) -> None:
 
 @row("step.onError", "onError.fail")
 async def test_without_on_error_a_failure_fails_the_step() -> None:
-    for fields in ({}, {"onError": {}}, {"onError": {"action": "fail"}}):
+    given: list[dict[str, Any]] = [{}, {"onError": {}}, {"onError": {"action": "fail"}}]
+    for fields in given:
         ran = await run(flow(step("a", **fields), output=of("a")), answers={"a": failed("no luck")})
         assert (ran.error, len(ran.calls)) == ({"code": "COMPONENT_FAILED", "message": "no luck"}, 1)
 

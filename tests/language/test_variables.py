@@ -29,7 +29,11 @@ def reads(name: str, **fields: Any) -> dict[str, Any]:
 
 @row("variables.declared", "variables.lookup")
 async def test_a_variable_is_looked_up_in_the_run_then_its_declaration_then_its_reference() -> None:
-    output = {"declared": reads("region"), "own": reads("count", default={"from": {"$input": "$"}}), "both": reads("region", default=1)}
+    output = {
+        "declared": reads("region"),
+        "own": reads("count", default={"from": {"$input": "$"}}),
+        "both": reads("region", default=1),
+    }
     document = flow(output=output, variablesSchema=SCHEMA)
     assert (await run(document, 5)).value == {"declared": "eu", "own": {"from": 5}, "both": "eu"}
     given = await run(document, 5, variables={"region": "us", "count": 2})
@@ -75,7 +79,10 @@ async def test_a_required_variable_without_a_value_anywhere_is_refused_at_submit
 @row("variables.pass-on")
 async def test_variables_pass_on_to_sub_runs() -> None:
     inner = flow(output={"given": reads("region"), "default": reads("own", default="inner")})
-    middle = flow({"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": inner}, "input": None}}, output=of("e", "$.result.value"))
+    middle = flow(
+        {"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": inner}, "input": None}},
+        output=of("e", "$.result.value"),
+    )
     outer = flow(
         {"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": middle}, "input": None}},
         output=of("e", "$.result.value"),
@@ -94,7 +101,12 @@ async def test_variables_without_a_schema_are_a_warning() -> None:
 @row("diagnostic.2004")
 async def test_a_variable_that_is_not_declared_is_an_error_with_the_nearest_name() -> None:
     (found,) = await findings(flow(output=[reads("regoin", default=1)], variablesSchema=SCHEMA))
-    assert (found["code"], found["kind"], found["level"], found["path"]) == (2004, "undefinedVariable", "error", "/output/0/$variable")
+    assert (found["code"], found["kind"], found["level"], found["path"]) == (
+        2004,
+        "undefinedVariable",
+        "error",
+        "/output/0/$variable",
+    )
     assert "'region'" in found["message"]
 
 
@@ -107,7 +119,12 @@ SECRETS: dict[str, Any] = {
         "open": {"type": "string"},
     },
 }
-GIVEN = {"key": "hunter2-key", "keys": [["hunter2-first"], {"k": "hunter2-second"}], "deep": {"inner": ["hunter2-third"]}, "open": "shown"}
+GIVEN = {
+    "key": "hunter2-key",
+    "keys": [["hunter2-first"], {"k": "hunter2-second"}],
+    "deep": {"inner": ["hunter2-third"]},
+    "open": "shown",
+}
 HIDDEN = ["hunter2-key", "hunter2-first", "hunter2-second", "hunter2-third"]
 
 
@@ -141,7 +158,9 @@ async def test_secret_values_are_redacted_where_variables_are_refused() -> None:
 async def test_secret_values_are_redacted_in_sub_runs_too() -> None:
     inner = flow(step("i", reads("keys")), output=of("i"))
     outer = flow(
-        {"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": inner}, "input": None}}, output=of("e"), variablesSchema=SECRETS
+        {"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": inner}, "input": None}},
+        output=of("e"),
+        variablesSchema=SECRETS,
     )
     ran = await run(outer, answers={"i": failed("no: hunter2-first")}, variables=GIVEN)
     assert ran.value["result"]["outcome"] == "failed"
