@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gateway.authoring.checking.configured import ConfiguredComponents, PathRecorder
-from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, read_flow
+from gateway.authoring.checking.configured import ConfiguredComponents
+from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, component_paths, read_flow
 from gateway.cli.component_answers import Answers, ask_plugins
 from gateway.cli.exits import UsageError, say
 from gateway.cli.reading import STDIN, read_whole
 from gateway.config import find_config, load_config
+from runtime_core.flow.types.components import NoRoute
 
 
 def read_files(names: Sequence[str]) -> list[FlowFile]:
@@ -38,13 +39,11 @@ def known_components(files: Sequence[FlowFile], config: Path | None, *, offline:
         loaded = load_config(path, beside=None if path is not None else _directory(files[paths.index(path)]))
         for note in loaded.notes:
             say(f"flowspan: {loaded.path}: {note}")
-        answers = Answers({})
-        if not offline:
-            recorder = PathRecorder()
-            for file, own in zip(files, paths, strict=True):
-                if own == path:
-                    check_file(file, recorder)
-            answers = ask_plugins(loaded, ConfiguredComponents(loaded.config).plugins_of(recorder.paths))
+        named = set[str]().union(*(component_paths(file) for file, own in zip(files, paths, strict=True) if own == path))
+        without_asking = ConfiguredComponents(loaded.config)
+        if path is None and any(isinstance(without_asking.look_up(one), NoRoute) for one in named):
+            say("flowspan: there is no configuration beside the flow or above it, so built-ins are all there is; see --config")
+        answers = Answers({}) if offline else ask_plugins(loaded, without_asking.plugins_of(named))
         for note in answers.notes:
             say(f"flowspan: {note}")
         known[path] = ConfiguredComponents(loaded.config, answers.offered)

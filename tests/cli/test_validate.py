@@ -210,6 +210,16 @@ def test_each_flow_is_checked_with_the_configuration_beside_it(shell: Shell) -> 
     assert "no route leads to component '/x/noop'; the configured prefixes are: /builtin, /y" in done.out
 
 
+def test_without_a_configuration_routes_are_those_of_built_ins_and_a_note_says_so(shell: Shell) -> None:
+    shell.write("f.yaml", one_step("/py/x"))
+    done = shell.run("validate", "f.yaml")
+    assert done.code == 1
+    assert "no route leads to component '/py/x'; the configured prefixes are: /builtin" in done.out
+    assert done.err.startswith("flowspan: there is no configuration beside the flow or above it")
+    shell.write("g.yaml", one_step("/builtin/noop"))
+    assert "no configuration" not in shell.run("validate", "g.yaml").err
+
+
 def test_colour_is_for_terminals(shell: Shell) -> None:
     shell.write("f.yaml", "output: 1\n")
     assert "\x1b" not in shell.run("validate", "f.yaml").out

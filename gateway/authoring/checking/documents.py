@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowspan.errors import FlowspanError
+from gateway.authoring.checking.configured import PathRecorder
 from runtime_core.flow.diagnostics import Diagnostic, Level
-from runtime_core.flow.inspection import Inspection, inspect_document
+from runtime_core.flow.inspection import Inspection, inspect_document, inspect_flow
+from runtime_core.flow.parse import check_flow
 from runtime_core.flow.source import SourceDocument, read_document, to_stored_json
 from runtime_core.flow.types.components import KnownComponents
 from runtime_core.model.json_value import blob_id_of_json
@@ -46,6 +48,14 @@ def read_flow(data: bytes, name: str) -> FlowFile:
         return FlowFile(name, read_document(data))
     except FlowspanError as error:
         return FlowFile(name, None, error)
+
+
+def component_paths(file: FlowFile) -> set[str]:
+    """Components that the flow names, and the flows inside it."""
+    recorder = PathRecorder()
+    if file.document is not None:
+        inspect_flow(check_flow(file.document.value), recorder)
+    return recorder.paths
 
 
 def check_file(file: FlowFile, components: KnownComponents | None) -> CheckedFile:
