@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from flowspan.errors import FlowErrorCode, Reason
 from flowspan.jsonrpc import Dialect, WireError, classify_execution_error
-from runtime_core.calls import CallFailure
+from runtime_core.calls import CallFailure, CallSkip
 
 _MAX_RETRY_AFTER_S: Final = 86_400
 """A wish beyond a day is taken for a mistake."""
@@ -22,6 +22,26 @@ class ExecuteResult(msgspec.Struct, gc=False):
 
 decode_result: Final = msgspec.json.Decoder(ExecuteResult).decode
 """Raises msgspec.DecodeError if the result is no object or has no output."""
+
+
+class _OwnSkip(msgspec.Struct, forbid_unknown_fields=True):
+    outcome: Literal["skipped"]
+    reason: str | None = None
+
+
+_MAX_SKIP_BYTES: Final = 4_096
+_decode_skip: Final = msgspec.json.Decoder(_OwnSkip).decode
+
+
+def told_skip(output: bytes) -> CallSkip | None:
+    """`{"outcome": "skipped", "reason"?}` and nothing else: what SDKs of the `stepflow` dialect send for a component that skips
+    its step. In our own dialect such an output is a value like any other."""
+    if len(output) > _MAX_SKIP_BYTES or not output.startswith(b'{"outcome"'):
+        return None
+    try:
+        return CallSkip(_decode_skip(output).reason)
+    except (ValueError, msgspec.MsgspecError):
+        return None
 
 
 def call_failure(error: WireError, dialect: Dialect) -> CallFailure:

@@ -32,7 +32,7 @@ from flowspan.jsonrpc import (
     printable,
 )
 from gateway.methods.context import RequestLink, RequestOrigin
-from gateway.stdio_bridge.call_results import call_failure, decode_result, too_long
+from gateway.stdio_bridge.call_results import call_failure, decode_result, told_skip, too_long
 from gateway.stdio_bridge.call_writer import CallWriter
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
@@ -302,6 +302,7 @@ class ComponentPeer:
         pop = self.calls.pop
         add = results.append
         max_output_bytes = self.plugin.max_output_bytes
+        is_stepflow = self.dialect == "stepflow"
         for request_id, result, error in answers:
             # Ids of calls are integers, those of other requests strings.
             call = pop(request_id, None)  # type: ignore[arg-type]
@@ -316,13 +317,14 @@ class ComponentPeer:
                     add((call, CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.plugin.name!r} answered without an output")))
                     continue
                 if len(output) <= max_output_bytes:
-                    add((call, output))
+                    skip = told_skip(output) if is_stepflow else None
+                    add((call, output if skip is None else skip))
                 else:
                     add((call, too_long("output", max_output_bytes, len(output))))
             else:
                 assert error is not None
                 add((call, call_failure(error, self.dialect)))
-        if results and self.dialect == "stepflow":
+        if results and is_stepflow:
             self._output_sizes.note(max([len(result) for _, result in results if isinstance(result, bytes)], default=0))
         if self.parked or self.alone:
             for call, _ in results:
