@@ -215,7 +215,7 @@ class Item:
         if key == "$step":
             return self.evaluate_step(expression, place)
         if key == "$input":
-            return self.evaluate_input(expression["$input"])
+            return self.evaluate_input(expression["$input"] or "")
         return self.evaluate_variable(expression, place)
 
     def evaluate_all(self, members: list[Json], place: str) -> list[Json] | Failed | Skipped:

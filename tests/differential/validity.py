@@ -82,7 +82,11 @@ def wrong_expression(expression: Json, earlier: list[str]) -> str | None:
         return wrong_path(expression.get("path"))
     if reserved == "$input":
         return wrong_path(expression["$input"])
-    return wrong_path(expression["$variable"]) or wrong_expression(expression.get("default"), earlier)
+    # "the first path element is the variable's name"
+    variable = expression["$variable"]
+    if not variable or wrong_path(variable) or not isinstance((read_path(variable) or [0])[0], str):
+        return "$variable"
+    return wrong_expression(expression.get("default"), earlier)
 
 
 def wrong_path(text: Json) -> str | None:
