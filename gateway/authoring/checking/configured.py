@@ -19,7 +19,7 @@ _ECHOES: Final[dict[str, tuple[str, ...]]] = {"/noop": (), "/sleep": ("passthrou
 def builtin_components() -> Offered:
     """What every gateway has."""
     return {
-        name: ComponentTypes(one.input_schema, getattr(one, "output_schema", None), echoes=_ECHOES.get(name))
+        name: ComponentTypes(one.input_schema, one.output_schema, never_skips=True, echoes=_ECHOES.get(name))
         for name, one in BUILTINS.items()
     }
 

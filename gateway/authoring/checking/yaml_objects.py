@@ -41,19 +41,21 @@ def find_yaml_objects(text: str, wanted: Iterable[str]) -> dict[str, TextObject]
     stack: list[_Open] = []
     last_end = 0
     for event in yaml.parse(text, Loader=_Loader):
+        start: Any = event.start_mark
+        end: Any = event.end_mark
         if isinstance(event, yaml.NodeEvent):
             frame = stack[-1] if stack else None
             if frame is not None and frame.is_mapping and frame.key is None:
                 frame.key = getattr(event, "value", "")
                 if not frame.members:
-                    frame.column = event.start_mark.column
-                frame.members[frame.key] = event.start_mark.index
-                last_end = event.end_mark.index
+                    frame.column = start.column
+                frame.members[frame.key] = start.index
+                last_end = end.index
                 continue
             pointer = "" if frame is None else frame.next_pointer()
             if isinstance(event, yaml.CollectionStartEvent):
                 stack.append(_Open(pointer, event))
-            last_end = event.end_mark.index
+            last_end = end.index
         elif isinstance(event, yaml.CollectionEndEvent):
             frame = stack.pop()
             is_block = not frame.event.flow_style
@@ -62,5 +64,5 @@ def find_yaml_objects(text: str, wanted: Iterable[str]) -> dict[str, TextObject]
                     frame.event.start_mark.index, last_end, frame.members, is_block=is_block, column=frame.column
                 )
             if not is_block:
-                last_end = event.end_mark.index
+                last_end = end.index
     return found

@@ -115,7 +115,8 @@ class _Check:
         on_error, output = step.on_error, answer
         if on_error.has_default:
             output = union((answer, type_of_value(on_error.default_value)))
-        may_skip = step.skip is not None or given.may_skip or on_error.action is OnErrorAction.SKIP
+        by_component = component.known is None or not component.known.never_skips
+        may_skip = by_component or step.skip is not None or given.may_skip or on_error.action is OnErrorAction.SKIP
         return StepType(output, answer, may_skip, untyped)
 
     def _answer(self, step: Step, component: _Component, given: Inferred) -> tuple[Type, str | None]:

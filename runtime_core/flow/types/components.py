@@ -17,12 +17,14 @@ class ComponentTypes:
     Attributes:
         input_schema, output_schema: JSON Schemas; None where it declares none.
         is_mock: it answers by rote.
+        never_skips: it never says that its step is skipped, as other components may.
         echoes: its output is the part of its input at this path (null where the input has none); None: it is not.
     """
 
     input_schema: JsonValue = None
     output_schema: JsonValue = None
     is_mock: bool = False
+    never_skips: bool = False
     echoes: Path | None = None
 
 

@@ -42,10 +42,16 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """A reference. `is_certain`: it is followed whenever the expression is evaluated, and fails it. `wanted`: what is to
-    be there."""
+    """A reference.
 
-    reference: JsonObject
+    Attributes:
+        kind, target: `$input` and its path, or `$step` and its id.
+        is_certain: it is followed whenever the expression is evaluated, and fails it.
+        wanted: what is to be there.
+    """
+
+    kind: str
+    target: JsonValue
     is_certain: bool
     wanted: Type | None
 
@@ -71,11 +77,11 @@ def input_schema_of(flow: Flow, wanted: Sequence[Type | None]) -> JsonObject:
 
 
 def _note(root: _Place, use: _Use, *, is_certain: bool) -> None:
-    if "$input" not in use.reference:
+    if use.kind != "$input":
         return
     is_certain = is_certain and use.is_certain
     place = root
-    for segment in _path(use.reference["$input"]):
+    for segment in _path(use.target):
         if isinstance(segment, int):
             place.has_elements = place.has_elements or is_certain
             return
@@ -105,9 +111,8 @@ def _certain_steps(flow: Flow) -> set[int]:
 
 def _certain_references(expression: JsonValue, indexes: dict[str, int]) -> Iterator[int]:
     for use in _uses(expression, None):
-        name = use.reference.get("$step")
-        if use.is_certain and type(name) is str and name in indexes:
-            yield indexes[name]
+        if use.kind == "$step" and use.is_certain and type(use.target) is str and use.target in indexes:
+            yield indexes[use.target]
 
 
 def _fails_with_its_component(step: Step) -> bool:
@@ -135,12 +140,12 @@ def _uses(expression: JsonValue, wanted: Type | None, *, is_certain: bool = True
         for index, element in enumerate(elements if type(elements) is list else []):
             yield from _uses(element, None, is_certain=is_certain and index == 0)
     elif reserved == "$step":
-        yield _Use(expression, is_certain, None)
+        yield _Use(reserved, expression[reserved], is_certain, None)
         on_skip = expression.get("onSkip")
         if type(on_skip) is dict:
             yield from _uses(on_skip.get("defaultValue"), None, is_certain=False)
     elif reserved == "$input":
-        yield _Use(expression, is_certain, wanted)
+        yield _Use(reserved, expression[reserved], is_certain, wanted)
     elif reserved == "$variable":
         yield from _uses(expression.get("default"), None, is_certain=False)
 

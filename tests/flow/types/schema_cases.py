@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, Final
 
 from hypothesis import strategies as st
+
+EXAMPLES: Final = 4_000 if os.environ.get("FLOWSPAN_DEEP") else 250
+"""Of each property of types; `make deep-tests` looks longer."""
 
 NAMES = st.sampled_from(["a", "b", "c"])
 SCALARS = st.one_of(

@@ -289,10 +289,16 @@ def test_a_default_of_on_error_is_one_of_a_steps_outputs() -> None:
 
 def test_a_default_of_on_skip_counts_only_for_steps_that_may_be_skipped() -> None:
     reference = {"$step": "x", "onSkip": {"action": "useDefault", "defaultValue": "n"}}
-    skippable = flow(step("x", skip={"$input": "$.s"}), step("a", {"name": reference}))
-    assert errors(skippable, x=gives({"type": "boolean"}), a=takes(PERSON)) == []
     certain = flow(step("x"), step("a", {"name": reference}))
-    assert errors(certain, x=gives({"type": "boolean"}), a=takes(PERSON)) == [(2100, "/steps/1/input/name")]
+    boolean = {"type": "boolean"}
+    # A component may say itself that its step is skipped.
+    assert errors(certain, x=gives(boolean), a=takes(PERSON)) == []
+    never = ComponentTypes(output_schema=boolean, never_skips=True)
+    assert errors(certain, x=never, a=takes(PERSON)) == [(2100, "/steps/1/input/name")]
+    for skippable in (step("x", skip={"$input": "$.s"}), step("x", onError={"action": "skip"})):
+        assert errors(flow(skippable, step("a", {"name": reference})), x=never, a=takes(PERSON)) == []
+    passed_on = flow(step("y"), step("x", {"$step": "y"}), step("a", {"name": reference}))
+    assert errors(passed_on, x=never, y=ECHO, a=takes(PERSON)) == []
 
 
 def test_coalesce_gives_null_only_if_all_of_it_may_be_null_or_skipped() -> None:

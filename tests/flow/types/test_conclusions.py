@@ -15,6 +15,7 @@ from tests.flow.items import run_item
 
 from .flow_cases import flows
 from .house import ECHO, Components, JsonDict, gives, schemas, step, takes
+from .schema_cases import EXAMPLES
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 PERSON = {"type": "object", "properties": {"name": TEXT, "age": WHOLE}, "required": ["name"]}
@@ -111,6 +112,10 @@ def test_a_component_whose_failure_is_caught_demands_nothing_but_the_place() -> 
     assert found == {"type": "object", "properties": {"n": {}}, "required": ["n"]}
 
 
+def test_a_key_that_is_ignored_demands_nothing() -> None:
+    assert input_of(step("a"), output={"$step": "a", "$input": "$.x"}, a=gives(TEXT)) is None
+
+
 def test_what_the_input_is_tells_what_steps_pass_on() -> None:
     steps = step("a", {"name": {"$input": "$.n"}}), step("b", {"$input": "$.n"})
     found = concluded(*steps, output=[{"$step": "a"}, {"$step": "b"}], components={"a": takes(PERSON), "b": ECHO})
@@ -140,7 +145,8 @@ def test_a_recursive_schema_is_written_whole_where_it_stands_alone() -> None:
     assert concluded(step("a"), output=1, components={"a": gives(wrapped)}).steps["a"] == PERSON
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.timeout(600)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(flows())
 def test_concluded_again_there_is_nothing_to_add_and_no_item_is_lost(case: tuple[JsonDict, Any]) -> None:
     document, value = case

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,9 +22,10 @@ from tests.flow.items import run_item
 
 from .flow_cases import flows
 from .house import ECHO, Components, schemas
-from .schema_cases import PATHS, VALUES, values_with_schemas
+from .schema_cases import EXAMPLES, PATHS, VALUES, values_with_schemas
 
-MANY = settings(max_examples=400, deadline=None)
+pytestmark = pytest.mark.timeout(600)
+MANY = settings(max_examples=EXAMPLES, deadline=None)
 
 
 def fits(one: Any, schema: Any) -> bool:
