@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from gateway.authoring.checking.configured import ConfiguredComponents
 from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, component_paths, read_flow
 from gateway.cli.component_answers import Answers, ask_plugins
@@ -26,7 +28,9 @@ def read_files(names: Sequence[str]) -> list[FlowFile]:
     return files
 
 
-def known_components(files: Sequence[FlowFile], config: Path | None, *, offline: bool) -> list[ConfiguredComponents]:
+def known_components(
+    files: Sequence[FlowFile], config: Path | None, *, offline: bool, as_json: bool = False
+) -> list[ConfiguredComponents]:
     """What is known for each file: from the configuration that holds for it, and, unless `offline`, from the plugins that
     its steps are routed to. Plugins of one configuration are asked together. Notes go to stderr.
 
@@ -38,24 +42,31 @@ def known_components(files: Sequence[FlowFile], config: Path | None, *, offline:
     for path in dict.fromkeys(paths):
         loaded = load_config(path, beside=None if path is not None else _directory(files[paths.index(path)]))
         for note in loaded.notes:
-            say(f"flowspan: {loaded.path}: {note}")
+            _say_note(f"{loaded.path}: {note}", as_json=as_json)
         named = set[str]().union(*(component_paths(file) for file, own in zip(files, paths, strict=True) if own == path))
         without_asking = ConfiguredComponents(loaded.config)
         if path is None and any(isinstance(without_asking.look_up(one), NoRoute) for one in named):
-            say("flowspan: there is no configuration beside the flow or above it, so built-ins are all there is; see --config")
+            _say_note(
+                "there is no configuration beside the flow or above it, so built-ins are all there is; see --config",
+                as_json=as_json,
+            )
         answers = Answers({}) if offline else ask_plugins(loaded, without_asking.plugins_of(named))
         for note in answers.notes:
-            say(f"flowspan: {note}")
+            _say_note(note, as_json=as_json)
         known[path] = ConfiguredComponents(loaded.config, answers.offered)
     return [known[path] for path in paths]
 
 
-def check_files(names: Sequence[str], config: Path | None, *, offline: bool) -> list[CheckedFile]:
+def check_files(names: Sequence[str], config: Path | None, *, offline: bool, as_json: bool) -> list[CheckedFile]:
     """Read and check files. Raises ConfigError."""
     files = read_files(names)
-    known = known_components(files, config, offline=offline)
+    known = known_components(files, config, offline=offline, as_json=as_json)
     return [check_file(file, components) for file, components in zip(files, known, strict=True)]
 
 
 def _directory(file: FlowFile) -> Path:
     return Path() if file.name == "stdin" else Path(file.name).parent
+
+
+def _say_note(note: str, *, as_json: bool) -> None:
+    say(msgspec.json.encode({"note": note}).decode() if as_json else f"flowspan: {note}")

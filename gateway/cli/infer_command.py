@@ -39,7 +39,7 @@ def infer(name: str, config: Path | None, *, output: Path | None, write: bool, o
     if file.problem is not None or file.document is None:
         raise file.problem or UsageError(f"{name}: cannot be read")
     try:
-        flow, found = _conclusions(file, config, offline=offline)
+        flow, found = _conclusions(file, config, offline=offline, as_json=as_json)
         if as_json:
             data = msgspec.json.encode(all_schemas(flow, found)) + b"\n"
         else:
@@ -53,7 +53,8 @@ def infer(name: str, config: Path | None, *, output: Path | None, write: bool, o
         return INTERRUPTED
     except OutputClosedError:
         return RUN_FAILED
-    _say_what_was_found(found)
+    if not as_json:
+        _say_what_was_found(found)
     return SUCCESS
 
 
@@ -70,15 +71,17 @@ def all_schemas(flow: Flow, found: Conclusions) -> JsonObject:
     return _merged({"type": "object", **held, "properties": declared}, found.to_schemas())
 
 
-def _conclusions(file: FlowFile, config: Path | None, *, offline: bool) -> tuple[Flow, Conclusions]:
-    [components] = known_components([file], config, offline=offline)
+def _conclusions(file: FlowFile, config: Path | None, *, offline: bool, as_json: bool) -> tuple[Flow, Conclusions]:
+    [components] = known_components([file], config, offline=offline, as_json=as_json)
     inspection = check_file(file, components).inspection
     assert inspection is not None
     flow = inspection.checked.flow
     if flow is None:
         raise flow_invalid(inspection.findings)
     for finding in inspection.findings:
-        if finding.level is Level.ERROR:
+        if finding.level is Level.ERROR and as_json:
+            say(msgspec.json.encode({"diagnostic": finding.to_json()}).decode())
+        elif finding.level is Level.ERROR:
             place = "" if finding.line is None else f":{finding.line}:{finding.column}"
             say(f"flowspan: {file.name}{place}: {finding.level.value}: {finding.message} ({finding.kind} {finding.code})")
     return flow, conclude(flow, components)

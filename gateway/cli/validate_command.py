@@ -14,7 +14,7 @@ from gateway.authoring.checking.documents import CheckedFile
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, USAGE, UsageError, say
 from gateway.cli.flow_checks import check_files
 from gateway.cli.output import OutputClosedError, write_stdout
-from runtime_core.flow.diagnostics import Level
+from runtime_core.flow.diagnostics import MAX_KEPT, Level
 
 _COLOURS: Final = {Level.FATAL: "\x1b[1;31m", Level.ERROR: "\x1b[31m", Level.WARNING: "\x1b[33m"}
 _PLAIN: Final = "\x1b[0m"
@@ -31,7 +31,7 @@ def validate(names: Sequence[str], config: Path | None, *, strict: bool, offline
     # What a plugin does wrong at its start is said in a note.
     setup_telemetry(level="error")
     try:
-        checked = check_files(names, config, offline=offline)
+        checked = check_files(names, config, offline=offline, as_json=as_json)
         if as_json:
             write_stdout(msgspec.json.encode({"files": [_to_json(one, strict=strict) for one in checked]}) + b"\n")
         else:
@@ -84,7 +84,7 @@ def _summary(checked: Sequence[CheckedFile]) -> str:
     levels = [finding.level for one in checked for finding in one.findings]
     levels += [Level.FATAL for one in checked if one.file.problem is not None]
     counts = [
-        f"{count} {word if count == 1 else words}"
+        f"{count}{' or more' if count >= MAX_KEPT else ''} {word if count == 1 else words}"
         for level, word, words in (
             (Level.FATAL, "fatal finding", "fatal findings"),
             (Level.ERROR, "error", "errors"),

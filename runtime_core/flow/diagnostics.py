@@ -49,7 +49,8 @@ _KINDS: Final[dict[int, tuple[str, Level]]] = {
 
 MAX_SHOWN: Final = 20
 """Diagnostics in one error: a hostile document must not be answered with a longer one."""
-_MAX_KEPT: Final = 1_000
+MAX_KEPT: Final = 1_000
+"""Findings of one level that are kept."""
 _MAX_CANDIDATES: Final = 500
 _MAX_NAME_CHARS: Final = 100
 """Comparing a name with many others is slow; hints are a courtesy."""
@@ -109,7 +110,7 @@ class DiagnosticLog:
         """Note a finding; `level` raises the code's usual one where the document has no meaning at all."""
         level = level or _KINDS[code][1]
         # Counted per level: fatal findings are not crowded out by a thousand warnings before them.
-        if self._kept[level] < _MAX_KEPT:
+        if self._kept[level] < MAX_KEPT:
             self._kept[level] += 1
             self.findings.append(Diagnostic(code, message, path, level))
         self.has_fatal = self.has_fatal or level is Level.FATAL

@@ -197,7 +197,19 @@ def test_a_plugin_that_does_not_start_is_one_note_and_its_components_are_untyped
     assert done.out.count("\n") == 1
     assert "invalidComponent 2500" in done.out
     [note, _] = done.err.splitlines()
-    assert note.startswith("flowspan: plugin broken does not start, so its components are not known: ended with exit code 1")
+    said = "plugin broken does not start, so its components are not known: ended with exit code 1"
+    assert note.startswith(f"flowspan: {said}")
+    done = plugged.run("validate", "a.yaml", "--json")
+    assert done.code == 0
+    assert json.loads(done.err)["note"].startswith(said)
+
+
+def test_the_summary_says_so_where_findings_are_no_longer_counted(shell: Shell) -> None:
+    steps = [{"id": f"s{index}", "component": "/no/where"} for index in range(1_200)]
+    shell.write("f.json", {"name": "f", "description": "d", "steps": steps, "output": [{"$step": one["id"]} for one in steps]})
+    done = shell.run("validate", "f.json")
+    assert done.out.count("\n") == 1_000
+    assert done.err.endswith("1 flow checked: 1000 or more errors\n")
 
 
 def test_each_flow_is_checked_with_the_configuration_beside_it(shell: Shell) -> None:
