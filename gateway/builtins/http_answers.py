@@ -73,7 +73,7 @@ def retry_after(headers: Sequence[tuple[bytes, bytes]], now: datetime) -> float 
         return float(text[:9])
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
@@ -82,7 +82,7 @@ def _said(body: bytes) -> str:
     """What an endpoint says about its error, in one line; nothing if it does not say it in the usual form."""
     try:
         error = _error_body.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     text = " ".join((error if isinstance(error, str) else error.message).split())
     return text if len(text) <= MAX_MESSAGE_CHARS else f"{text[:MAX_MESSAGE_CHARS]}..."

@@ -187,7 +187,7 @@ def _text_of(body: bytes) -> str | None:
     """The text of a chat completion; None if the body holds none."""
     try:
         return _completion.decode(body).choices[0].message.content
-    except (msgspec.DecodeError, UnicodeDecodeError, IndexError):
+    except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError):
         return None
 
 

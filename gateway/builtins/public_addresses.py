@@ -7,6 +7,7 @@ check and the use nobody can answer differently. TLS still shows and verifies th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -15,6 +16,13 @@ from typing import Any
 import httpcore
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_NOT_OF_THE_INTERNET = (
+    # IETF protocol assignments (RFC 6890; a cloud has metadata at 192.0.0.192), relays to 6to4 (RFC 7526)
+    *map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24")),
+    # site-local addresses (RFC 3879), documentation (RFC 9637), segment routing (RFC 9602)
+    *map(ipaddress.ip_network, ("fec0::/10", "3fff::/20", "5f00::/16")),
+)
+"""What the standard library takes for global, in some or all of its versions."""
 
 
 class NotPublicError(Exception):
@@ -36,7 +44,10 @@ class PublicAddresses(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         addresses = await checked_addresses(host, port, timeout)
-        return await self._network.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+        for address in addresses[:-1]:
+            with contextlib.suppress(httpcore.ConnectError):  # it has others: a host may have lost one of its networks
+                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
+        return await self._network.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await self._network.sleep(seconds)
@@ -76,4 +87,6 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
+    if any(ip in network for network in _NOT_OF_THE_INTERNET):
+        return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)

@@ -7,7 +7,7 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -225,6 +225,12 @@ async def test_a_base_url_of_a_flow_is_https_and_nothing_else(h: House, url: str
         ("::ffff:10.0.0.1", False),
         ("64:ff9b::7f00:1", False),
         ("2002:7f00:1::", False),
+        ("192.0.0.8", False),
+        ("192.0.0.192", False),
+        ("192.88.99.1", False),
+        ("fec0::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
@@ -232,12 +238,15 @@ def test_which_addresses_are_public(address: str, public: bool) -> None:
 
 
 class RecordingNetwork(httpcore.AsyncMockBackend):
-    def __init__(self) -> None:
+    def __init__(self, down: Container[str] = ()) -> None:
         super().__init__([])
         self.hosts: list[str] = []
+        self._down = down
 
     async def connect_tcp(self, host: str, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
         self.hosts.append(host)
+        if host in self._down:
+            raise httpcore.ConnectError("no route")
         return await super().connect_tcp(host, *args, **options)
 
 
@@ -259,6 +268,29 @@ async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(m
     assert network.hosts == ["1.1.1.1"]
 
 
+@pytest.mark.parametrize("down", [("2606:4700::1",), ("2606:4700::1", "1.1.1.1")])
+async def test_a_host_is_reached_at_any_of_its_addresses(monkeypatch: pytest.MonkeyPatch, down: tuple[str, ...]) -> None:
+    addresses = ["2606:4700::1", "1.1.1.1", "8.8.8.8"]
+
+    async def resolve(host: str, port: int, **options: Any) -> list[Any]:
+        return [(0, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve, raising=False)
+    network, backend = RecordingNetwork(down), PublicAddresses()
+    monkeypatch.setattr(backend, "_network", network)
+    await backend.connect_tcp("model.example", 443, 5.0)
+    assert network.hosts == addresses[: len(down) + 1]
+
+
+async def test_an_answer_that_nests_without_end_is_no_text_and_no_message(h: House, model: ModelServer) -> None:
+    for status, code in ((200, "COMPONENT_FAILED"), (400, "INVALID_INPUT")):
+        model.answer = lambda asked, status=status: Answer(status, b'{"error":' + b"[" * 200_000)  # type: ignore[misc]
+        result = await call(h, "openai", ASK)
+        assert result.error is not None
+        assert result.error.code == code
+        assert f"answered {status}" in result.error.message
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
@@ -266,6 +298,7 @@ async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(m
         (b"Wed, 15 Jan 2025 10:30:30 GMT", 30.0),
         (b"Wed, 15 Jan 2025 10:00:00 GMT", 0.0),
         (b"soon", None),
+        (b"Mon, 99999999999999999999 Jan 2025 00:00:00 GMT", None),
         (b"-1", None),
         (b"", None),
     ],
