@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from itertools import islice
 from typing import Any, Final
 
@@ -21,8 +21,8 @@ from runtime_core.model.json_value import canonical_json
 
 COMPARED: Final = 100
 """Behaviours among which the nearest one is looked for, when none fits."""
-COMPARED_CHARS: Final = 2_000
-"""Of an input in that search, which takes quadratic time."""
+COMPARED_CHARS: Final = 300
+"""Of an input in that search, which every item of a run may need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,19 @@ class _Rote:
 
     def _no_match(self, given: bytes) -> CallFailure:
         message = f"mock {self._path} has no behavior for the input {shown(given)}"
-        known = {text.decode()[:COMPARED_CHARS]: text for text in islice(self._answers, COMPARED)}
-        near = get_close_matches(given.decode()[:COMPARED_CHARS], known, n=1, cutoff=0.0)
-        message += f"; the nearest is {shown(known[near[0]])}" if near else "; it has none at all"
+        near = _nearest(given, islice(self._answers, COMPARED))
+        message += f"; the nearest is {shown(near)}" if near is not None else "; it has none at all"
         data: dict[str, Any] = {"behaviors": len(self._answers)}
         return CallFailure(FlowErrorCode.COMPONENT_FAILED, message, msgspec.json.encode(data))
+
+
+def _nearest(given: bytes, known: Iterable[bytes]) -> bytes | None:
+    """The known input that shares the most characters with the given one, the first of equals. Their order is not compared: that
+    would take quadratic time."""
+    matcher = SequenceMatcher(None, "", given.decode()[:COMPARED_CHARS])
+    nearest, most = None, -1.0
+    for text in known:
+        matcher.set_seq1(text.decode()[:COMPARED_CHARS])
+        if matcher.real_quick_ratio() > most and (shared := matcher.quick_ratio()) > most:
+            nearest, most = text, shared
+    return nearest
