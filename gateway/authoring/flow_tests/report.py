@@ -45,6 +45,8 @@ _WORDS: Final = {
 _WORD_CHARS: Final = max(map(len, _WORDS.values()))
 _COLOURS: Final = {Verdict.PASSED: 32, Verdict.NO_EXPECTATION: 33, Verdict.UPDATED: 36, Verdict.FAILED: 31, Verdict.NOT_RUN: 31}
 """SGR codes of terminals."""
+_CHARS_OF_AN_ESCAPE: Final = len("\\U0010ffff")
+"""At the most, of one character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,11 @@ def totals_of(reports: Iterable[FileReport]) -> Totals:
 def file_lines(report: FileReport, *, with_diff: bool = False, verbose: bool = False, colour: bool = False) -> list[str]:
     """The file, its cases, and what is wrong with those that failed."""
     noun = "case" if len(report.cases) == 1 else "cases"
-    lines = [f"{report.file}: {len(report.cases)} {noun} in {report.duration_s:.2f} s"]
+    lines = [f"{_harmless(report.file)}: {len(report.cases)} {noun} in {report.duration_s:.2f} s"]
     for case in report.cases:
         lines += _case_lines(case, with_diff=with_diff, verbose=verbose, colour=colour)
     if report.error is not None:
-        lines.append(f"  {_painted('ERROR'.ljust(_WORD_CHARS), 31, colour)}  {report.error.message}")
+        lines.append(f"  {_painted('ERROR'.ljust(_WORD_CHARS), 31, colour)}  {_harmless(report.error.message)}")
     return lines
 
 
@@ -217,12 +219,17 @@ def _case_lines(report: CaseReport, *, with_diff: bool, verbose: bool, colour: b
     note = " (no expected output)" if report.verdict is Verdict.NO_EXPECTATION else ""
     lines = [f"  {word}  {printable(report.case.name, MAX_ERROR_CHARS)}{note}"]
     if not report.is_good:
-        lines += [f"      {line}" for line in failure_lines(report)]
+        lines += [f"      {_harmless(line)}" for line in failure_lines(report)]
     if with_diff:
-        lines += [f"      {_painted_diff(line, colour)}" for line in diff_lines(report)]
+        lines += [f"      {_painted_diff(_harmless(line), colour)}" for line in diff_lines(report)]
     if verbose and report.actual is not None:
-        lines.append(f"      {encode_exact(report.actual).decode()}")
+        lines.append(f"      {_harmless(encode_exact(report.actual).decode())}")
     return lines
+
+
+def _harmless(line: str) -> str:
+    """The line uncut, without what would move the cursor of a terminal: members' names and files' names hold anything."""
+    return printable(line, _CHARS_OF_AN_ESCAPE * len(line))
 
 
 def _painted_diff(line: str, colour: bool) -> str:

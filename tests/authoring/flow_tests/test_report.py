@@ -51,6 +51,16 @@ REPORT = FileReport(
 BROKEN = FileReport("b.json", error=InvalidArgumentError("the variable 'x' is missing"))
 
 
+def test_nothing_that_a_flow_or_a_file_is_called_moves_the_cursor() -> None:
+    hostile = "\x1b[2J\n\x9b\u202e"
+    told = judge(case(hostile, {"outcome": "success", "value": {hostile: hostile, "a": 1}}), success({"a": hostile}))
+    error = InvalidArgumentError(hostile)
+    lines = file_lines(FileReport(hostile, [told], error=error), with_diff=True, verbose=True)
+    assert len(lines) > 10
+    assert [line for line in lines if not line.isprintable()] == []
+    assert "      /value/\\x1b[2J\\n\\x9b\\u202e: expected" in "\n".join(lines)
+
+
 def test_lines_name_every_case_and_what_is_wrong_with_it() -> None:
     assert file_lines(REPORT) == [
         "dir/flow.yaml: 5 cases in 1.50 s",
