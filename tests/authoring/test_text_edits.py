@@ -120,6 +120,11 @@ def test_json_that_is_spread_over_lines_is_indented_as_it_is() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["# head\nname: f\nsteps: []\n", '{\n  "name": "f",\n  "steps": []\n}\n'])
+def test_a_byte_order_mark_stays_and_changes_nothing_else(text: str) -> None:
+    assert added("\ufeff" + text) == "\ufeff" + added(text)
+
+
 def test_what_is_there_is_not_written_again() -> None:
     text = '{"schemas": {"type": "object", "properties": {"input": {"type": "integer"}}}}'
     assert added(text) == text

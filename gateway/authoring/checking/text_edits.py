@@ -7,6 +7,7 @@ The result is read again and compared; a layout that cannot be edited is refused
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,6 +45,9 @@ def add_members(document: SourceDocument, additions: JsonObject) -> bytes:
     merged, found = _merge(document.value, additions, "")
     if not found:
         return document.data
+    mark = BOM_UTF8 if document.data.startswith(BOM_UTF8) else b""
+    if mark:  # it belongs to neither language: offsets do not count it, and JSON behind one is read as YAML
+        document = read_document(document.data.removeprefix(mark))
     text = document.data.decode()
     find = find_yaml_objects if document.is_yaml else find_json_objects
     objects = find(text, {one.pointer for one in found})
@@ -62,7 +66,7 @@ def add_members(document: SourceDocument, additions: JsonObject) -> bytes:
         same = False
     if not same:
         raise _not_editable(found[0].pointer)
-    return data
+    return mark + data
 
 
 def _merge(held: JsonObject, more: JsonObject, pointer: str) -> tuple[JsonObject, list[_Addition]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 
 from flowspan.errors import FlowspanError, Reason
@@ -42,6 +43,9 @@ def rewritten(document: SourceDocument, file: str, edits: Sequence[Edit]) -> byt
     Raises:
         RewriteError: it would not; nothing is to be written.
     """
+    mark = BOM_UTF8 if document.data.startswith(BOM_UTF8) else b""
+    if mark:  # it belongs to neither language: offsets do not count it, and JSON behind one is read as YAML
+        document = read_document(document.data.removeprefix(mark))
     text = document.data.decode()
     meant = exact_document(document)
     for edit in edits:
@@ -58,7 +62,7 @@ def rewritten(document: SourceDocument, file: str, edits: Sequence[Edit]) -> byt
         raise _refusal(file) from error
     if not is_meant:
         raise _refusal(file)
-    return data
+    return mark + data
 
 
 def _refusal(file: str) -> RewriteError:

@@ -144,6 +144,12 @@ def test_line_ends_of_the_file_are_kept() -> None:
         assert "\n" not in said.replace("\r\n", "")
 
 
+def test_a_byte_order_mark_stays_and_changes_nothing_else() -> None:
+    for text in (YAML, json.dumps(document(YAML).value, indent=2)):
+        results = [success({"greeting": {"a": 1}}), success([1]), success(2)]
+        assert updated("\ufeff" + text, *results) == "\ufeff" + updated(text, *results)
+
+
 def test_a_file_without_a_last_line_end_gets_the_output_all_the_same() -> None:
     text = "test:\n  cases:\n  - name: a\n    input: 1"
     assert updated(text, success([1])) == f"{text}\n    output:\n      outcome: success\n      value:\n      - 1"
