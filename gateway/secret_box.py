@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
 from flowspan.errors import PreconditionError
@@ -70,31 +71,39 @@ class KeyFileBox:
 
     def _read(self) -> str | None:
         try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # Not blocking: a pipe that nobody writes to would hold up the gateway.
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise PreconditionError(f"the key file {self._path} cannot be read: {error.strerror}") from error
-        with open(descriptor, encoding="ascii", errors="replace") as file:
+        try:
             about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                raise PreconditionError(f"the key file {self._path} is no file")
             if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or about.st_uid != os.geteuid():
                 raise PreconditionError(f"others may read the key file {self._path}; make it yours alone: chmod 600")
-            return file.read(256).strip()
+            return os.read(descriptor, 256).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise PreconditionError(f"the key file {self._path} cannot be read: {error.strerror}") from error
+        finally:
+            os.close(descriptor)
 
     def _make(self) -> str:
         """A new key, durable before anything is sealed with it. Of two processes that make one, the first wins."""
         from cryptography.fernet import Fernet
 
-        fresh = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        # Named at random: in a container every gateway has the same pid, and one may have been killed right here.
+        fresh = self._path.with_name(f".{self._path.name}.{token_hex(8)}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                os.write(descriptor, Fernet.generate_key() + b"\n")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            try:
+                try:
+                    os.write(descriptor, Fernet.generate_key() + b"\n")
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
                 os.link(fresh, self._path)
             except FileExistsError:
                 pass
