@@ -28,7 +28,7 @@ class Cancels:
         servers that confirm have dropped what they had not begun. Returns the number of executions not confirmed.
         """
         runs = self._with_children(run)
-        changed = [one for one in runs if one.machine.request_cancel(reason)]
+        changed = [one for one in runs if one.request_cancel(reason)]
         self._stop_starting(changed)
         if changed:
             # Planned ahead of every wait: whatever becomes of this call, the runs end.
@@ -39,7 +39,7 @@ class Cancels:
 
     def cancel_unborn(self, run: OpenRun, reason: str) -> None:
         """Cancel a run of which nothing was sent yet; its rows say so later."""
-        if run.machine.request_cancel(reason):
+        if run.request_cancel(reason):
             self._stop_starting([run])
 
     def _with_children(self, run: OpenRun) -> list[OpenRun]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Final
 
 from runtime_core.api import SubmitRun
 from runtime_core.model.json_value import canonical_json
+
+_NO_VARIABLES: Final = (b"{}", b"null")
+"""Of a stored run nobody knows in which way it was given none."""
 
 
 def _feed(update: Callable[[bytes], None], fields: Iterable[bytes]) -> None:
@@ -30,6 +35,8 @@ def request_fingerprint(command: SubmitRun) -> bytes:
 def canonical_fingerprint(command: SubmitRun) -> bytes:
     """The same over canonical forms: white space, key order and the spelling of numbers make no conflict."""
     blobs = command.input_blobs
+    if command.variables is not None and canonical_json(command.variables) in _NO_VARIABLES:
+        command = replace(command, variables=None)
     inputs = [one if index in blobs else canonical_json(one) for index, one in enumerate(command.inputs)]
     return _fingerprint(command, inputs_digest(inputs), canonical_json)
 

@@ -334,6 +334,10 @@ class OpenRun:
         self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=alone)
         return True
 
+    def request_cancel(self, reason: str) -> bool:
+        """Nothing new starts from now on. `reason` is told to all who may see the run. False: it was cancelled before."""
+        return self.machine.request_cancel(reason if self._redactor is None else self._redactor.text(reason))
+
     def cancel_items(self, item_indexes: Iterable[int]) -> None:
         """These had started, and end cancelled now."""
         for item_index in item_indexes:
@@ -473,14 +477,14 @@ class OpenRun:
         return calls
 
     def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
+        if self._redactor is not None and outcome is not Outcome.SUCCESS:
+            payload = self._redactor.payload(payload)
         if len(payload) > INLINE_LIMIT:
             if len(payload) > self._limits.result_bytes:
                 outcome, payload = Outcome.FAILED, _too_large(len(payload), self._limits.result_bytes)
             elif len(payload) > INLINE_RESULT_BYTES:
                 self.large_results.append((item_index, outcome, payload))  # it ends when its blob is durable
                 return
-        if self._redactor is not None and outcome is not Outcome.SUCCESS:
-            payload = self._redactor.payload(payload)
         execution = self.items.pop(item_index)
         self.machine.complete_item(item_index, outcome, payload)
         if self.plan.component_steps > 1 and execution.in_flight():

@@ -60,7 +60,7 @@ class VariableKeeper:
         """
         declared = plan.flow.schemas.declared
         inherited = above.values
-        declared.check(given, inherited)
+        declared.check(given, inherited, inherits_secrets=bool(above.secret_names))
         variables = plan.bind(given, inherited, above.secret_names)
         self._remember(variables)
         if not given and not inherited:

@@ -18,7 +18,7 @@ from runtime_core.flow.paths import NOT_FOUND, walk
 from runtime_core.flow.schemas import SchemaCheck, compile_schema
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import JsonObject, JsonValue, encode_json
-from runtime_core.model.redaction import MASK, Redactor, secret_texts
+from runtime_core.model.redaction import MASK, Redactor, redactor_of, secret_texts
 
 _NESTED: Final = ("properties", "items", "prefixItems", "additionalProperties", "patternProperties", "$defs", "definitions")
 
@@ -47,13 +47,15 @@ class DeclaredVariables:
         SchemaError: the schema cannot be used.
     """
 
-    __slots__ = ("_check", "_required", "_schemas", "defaults", "names", "secret_names")
+    __slots__ = ("_check", "_required", "_schema", "_schemas", "defaults", "names", "secret_names")
 
     def __init__(self, schema: JsonObject | None) -> None:
         properties = {} if schema is None else schema.get("properties")
         self._schemas: JsonObject = properties if type(properties) is dict else {}
         required = None if schema is None else schema.get("required")
-        self._required = [name for name in required if type(name) is str] if type(required) is list else []
+        # In their order, each once.
+        self._required = dict.fromkeys(name for name in required if type(name) is str) if type(required) is list else {}
+        self._schema = schema
         self.names = None if schema is None else frozenset(self._schemas)
         self.secret_names = frozenset(name for name, one in self._schemas.items() if _mentions_secret(one))
         self.defaults: JsonObject = {
@@ -67,8 +69,13 @@ class DeclaredVariables:
         """The values of a run, unchecked."""
         return {**self.defaults, **inherited, **given}
 
-    def check(self, given: Mapping[str, JsonValue], inherited: Mapping[str, JsonValue]) -> None:
+    def check(
+        self, given: Mapping[str, JsonValue], inherited: Mapping[str, JsonValue], *, inherits_secrets: bool = False
+    ) -> None:
         """Check what a run is given. Inherited variables that the flow does not declare are none of its business.
+
+        Args:
+            inherits_secrets: some of the inherited ones are secret, whatever this flow says of them.
 
         Raises:
             InvalidArgumentError: a required variable has no value; a value does not fit its schema.
@@ -76,7 +83,9 @@ class DeclaredVariables:
         if self._check is None:
             return
         values = {
-            name: value for name, value in self.effective(given, inherited).items() if name in given or name in self._schemas
+            name: value
+            for name, value in self.effective(given, inherited).items()
+            if name in given or name in self._schemas or name in self._required
         }
         missing = [name for name in self._required if name not in values]
         if missing:
@@ -92,6 +101,8 @@ class DeclaredVariables:
                 diagnostics=[finding.to_json() for finding in findings[:MAX_SHOWN]],
             )
         violation = self._check.violation(values)
+        if violation is not None and inherits_secrets and not self.secret_names:
+            violation = compile_schema(self._schema, mask=MASK).violation(values)
         if violation is not None:
             place = violation.pointer or "/"
             raise InvalidArgumentError(
@@ -148,7 +159,7 @@ def bind_variables(
     for name in secret_names:
         # What a run above calls secret is secret as a whole.
         texts |= secret_texts(values[name]) if name in inherited_secrets else declared.secrets_of(name, values[name])
-    return RunVariables(values, secret_names, bound, frozenset(texts), Redactor(texts) if texts else None)
+    return RunVariables(values, secret_names, bound, frozenset(texts), redactor_of(texts) if texts else None)
 
 
 def _bound(reference: VariableReference, values: Mapping[str, JsonValue]) -> BoundVariable:

@@ -291,3 +291,85 @@ async def test_a_run_whose_key_is_missing_waits_for_it() -> None:
 def test_the_settings_of_a_run_without_variables_say_nothing_of_them() -> None:
     assert NO_VARIABLES.bound == ()
     assert RunSettings(1, "t", "s").secrets == ""
+
+
+async def test_a_required_variable_that_is_declared_in_no_other_way_may_be_inherited() -> None:
+    async with house() as here:
+        child = await here.runtime.put_blob(flow({}, {"$variable": "key", "default": 0}, required=["key"]), blob_type="flow")
+        children: list[RunStatus] = []
+        here.server.behave = submitting(here, child, children)
+        run = await submitted(here, flow(None), {"key": 3})
+        await here.follow(run.run_id)
+        fold = await here.follow(children[0].run_id)
+        assert json.loads(fold.results[0].payload)["v"] == 3
+
+
+async def test_an_inherited_secret_that_does_not_fit_below_does_not_stand_in_the_refusal() -> None:
+    refusals: list[InvalidArgumentError] = []
+
+    async with house() as here:
+        child = await here.runtime.put_blob(flow({"key": {"type": "integer"}}), blob_type="flow")
+
+        def behave(call: ComponentCall) -> None:
+            async def nest() -> None:
+                with pytest.raises(InvalidArgumentError) as refused:
+                    await here.submit(child, [b"2"], task_token=here.runtime.naming.task_token(call.number))
+                refusals.append(refused.value)
+                here.server.answer(call, b"null")
+
+            tasks.append(asyncio.get_running_loop().create_task(nest()))
+
+        tasks: list[asyncio.Task[None]] = []
+        here.server.behave = behave
+        run = await submitted(here, secret_flow(), {"key": SECRET})
+        await here.follow(run.run_id)
+        assert "hunter2" not in refusals[0].message + repr(refusals[0].details)
+        assert refusals[0].details["pointer"] == "/key"
+
+
+@pytest.mark.parametrize("secret", ["message", "code", "COMPONENT_FAILED", "CANCELLED", "the run was cancelled"])
+async def test_whatever_a_secret_looks_like_an_error_stays_an_error(secret: str) -> None:
+    def behave(call: ComponentCall) -> CallFailure:
+        return CallFailure(FlowErrorCode.COMPONENT_FAILED, f"it was {secret}", json.dumps({"code": secret}).encode())
+
+    document = json.loads(secret_flow())
+    document["steps"][0]["onError"] = {"action": "retry", "maxRetries": 1}
+    async with house(behave) as here:
+        run = await submitted(here, json.dumps(document).encode(), {"key": secret})
+        fold = await here.follow(run.run_id)
+        error = json.loads(fold.results[0].payload)
+        assert error["code"] == "COMPONENT_FAILED"
+        assert error["message"] == "it was ***"
+        assert len(here.server.seen) == 2
+
+
+async def test_a_secret_in_the_reason_of_a_cancel_is_taken_out() -> None:
+    async with house(lambda call: None) as here:
+        run = await submitted(here, secret_flow(), {"key": SECRET})
+        await here.wait_until(lambda: len(here.server.open) == 1)
+        status, _ = await here.runtime.cancel_run(run.run_id, reason=f"leaked {SECRET}")
+        assert status.cancel_reason == "leaked ***"
+
+
+async def test_a_large_failure_is_redacted_before_it_goes_into_a_blob() -> None:
+    names = ["x" * (3 << 20), SECRET]
+    document = json.loads(secret_flow())
+    document["inputSchema"] = {"additionalProperties": {"additionalProperties": {"type": "integer"}}}
+    async with house() as here:
+        flow_id = await here.runtime.put_blob(json.dumps(document).encode(), blob_type="flow")
+        item = json.dumps({names[0]: {names[1]: "no"}}).encode()
+        run = await here.submit(flow_id, [item], variables=json.dumps({"key": SECRET}).encode())
+        fold = await here.follow(run.run_id)
+        result = fold.results[0]
+        assert result.outcome is Outcome.FAILED
+        told = (await here.runtime.get_blob(result.payload.decode())).data if result.is_blob else result.payload
+        assert b"hunter2" not in told
+
+
+@pytest.mark.parametrize(("first", "second"), [(b"{}", b"{ }"), (b"{}", None), (None, b"{}"), (b'{"a":1.0}', b'{ "a": 1.0 }')])
+async def test_the_same_request_spelled_differently_finds_its_run(first: bytes | None, second: bytes | None) -> None:
+    async with house() as here:
+        flow_id = await here.runtime.put_blob(flow(None), blob_type="flow")
+        run = await here.submit(flow_id, [b"1"], variables=first, request_id="once")
+        again = await here.submit(flow_id, [b"1"], variables=second, request_id="once")
+        assert again.run_id == run.run_id
