@@ -95,7 +95,7 @@ class OpenAi:
         if answer.status == 200 and (text := _text_of(answer.body)) is not None:
             return msgspec.json.encode({"response": text})
         # An endpoint may repeat what it was sent.
-        said = answer.body if key is None else answer.body.replace(key.encode(), b"***")
+        said = answer.body if key is None else _without(answer.body, key)
         return failed_answer(_host(url), answer.status, answer.headers, said)
 
     def _base_url(self, given: str | None) -> str:
@@ -189,6 +189,12 @@ def _text_of(body: bytes) -> str | None:
         return _completion.decode(body).choices[0].message.content
     except (msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError):
         return None
+
+
+def _without(body: bytes, key: str) -> bytes:
+    """The body with stars for a key, however JSON may spell it."""
+    spelled = b"".join(rb"(?:\\?%b|(?i:\\u%04x))" % (re.escape(char).encode(), ord(char)) for char in key)
+    return re.sub(spelled, b"***", body)
 
 
 def _parsed(url: str) -> SplitResult:

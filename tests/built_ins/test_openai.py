@@ -21,7 +21,7 @@ from tests.built_ins.gateways import call, configured, refused
 from tests.built_ins.model_server import Answer, ModelServer, model_server, says
 from tests.e2e.house import House
 
-KEY = "sk-test-0123456789"
+KEY = "sk-te/st-012\"34\\56789"
 ASK = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -107,6 +107,9 @@ def wrong(message: str) -> bytes:
         (Answer(404, b"<html>"), "INVALID_INPUT", "answered 404"),
         (Answer(422, json.dumps({"error": "no such model"}).encode()), "INVALID_INPUT", "no such model"),
         (Answer(401, wrong(f"wrong key {KEY}")), "COMPONENT_FAILED", "the api_key was not accepted: wrong key ***"),
+        (Answer(401, wrong(KEY).replace(b"/", b"\\/")), "COMPONENT_FAILED", "the api_key was not accepted: ***"),
+        (Answer(401, wrong("-" + KEY).replace(b"k", b"\\u006B")), "COMPONENT_FAILED", "the api_key was not accepted: -***"),
+        (Answer(401, KEY.encode()), "COMPONENT_FAILED", "the api_key was not accepted"),
         (Answer(403), "COMPONENT_FAILED", "the api_key was not accepted"),
         (Answer(302, headers={"location": "http://127.0.0.1:1/"}), "COMPONENT_FAILED", "redirects are not followed"),
     ],
@@ -119,7 +122,7 @@ async def test_final_answers_fail_at_once(h: House, model: ModelServer, answer: 
     assert words in result.error.message
     assert result.error.data_value == {"status": answer.status}
     assert len(model.asked) == 1
-    assert KEY.encode() not in result.payload
+    assert KEY[-4:].encode() not in result.payload
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
