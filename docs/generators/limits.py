@@ -58,6 +58,7 @@ def flows() -> str:
         *constants_of("runtime_core.flow.parse", ["MAX_STEPS", "MAX_RETRIES"]),
         *constants_of("flowspan.flows.durations", ["MAX_DURATION_S"]),
         *constants_of("runtime_core.flow.json_patch", ["MAX_OPERATIONS", "MAX_PATCHED_NODES"]),
+        *constants_of("runtime_core.flow.execution", ["MAX_BUILT_BYTES"]),
         *constants_of("runtime_core.model.json_value", ["MAX_JSON_DEPTH", "MAX_NUMBER_DIGITS"]),
         *constants_of("runtime_core.flow.document", ["DEFAULT_MAX_RETRIES"]),
         *constants_of("runtime_core.flow.retry", ["BASE_DELAY_S", "DELAY_FACTOR", "MAX_DELAY_S", "MAX_RETRY_AFTER_S"]),

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from flowspan.errors import FlowErrorCode, Reason
+from flowspan.errors import ERROR_TABLE, FlowErrorCode, Reason
 from flowspan.view.events import Outcome
 from runtime_core.flow.document import OnErrorAction
 from runtime_core.flow.expressions import (
@@ -25,6 +25,7 @@ from runtime_core.flow.expressions import (
     SUCCESS,
     WAITING,
     BoundVariable,
+    Expression,
     Failure,
     Pending,
     Skip,
@@ -39,6 +40,8 @@ _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
 _OUTCOME_OF: Final = {SUCCESS: Outcome.SUCCESS, SKIPPED: Outcome.SKIPPED, FAILED: Outcome.FAILED}
 _NO_CALLS: Final = ()
+MAX_BUILT_BYTES: Final = 8 << 20
+"""JSON that an expression may put together: as large as a flow. References repeat values, and each step may double them."""
 
 
 class ReadyCall(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +69,7 @@ class ItemExecution:
     __slots__ = (
         "_attempt_bases",
         "_input_value",
+        "_largest",
         "_late",
         "_open_roots",
         "_output_values",
@@ -90,6 +94,7 @@ class ItemExecution:
         self.missing: list[int] = []
         self.variables = plan.bind({}).bound if variables is None else variables
         self._waiting = list(plan.initial_waiting)
+        self._largest = len(item_input)
         self._open_roots = 1 + len(plan.must_execute)
         self._late: dict[int, list[int]] | None = None
         self._attempt_bases: dict[int, int] | None = None
@@ -217,8 +222,12 @@ class ItemExecution:
             elif kind is Pending:
                 self._wait(node, queue)
                 continue
-            else:
+            elif self._may_build(expression, value):
                 payload = _encode(value)
+            else:
+                what = "the output" if node == count else f"the input of step {steps[node].id}"
+                self._settle(node, FAILED, _too_large(what), queue)
+                continue
             if node == count:
                 self._settle(node, SUCCESS, payload, queue)  # type: ignore[arg-type]
             elif self._recalled is not None and node in self._recalled:
@@ -231,6 +240,14 @@ class ItemExecution:
                 self.states[call.step.index] = WAITING
             ready.clear()
         return ready
+
+    def _may_build(self, expression: Expression, value: object) -> bool:
+        """Whether a value that was put together may be encoded; measured only where it could be too large at all."""
+        largest = self._largest
+        for one in self.variables:
+            if type(one) is bytes and len(one) > largest:
+                largest = len(one)
+        return expression.weight * largest <= MAX_BUILT_BYTES or _size_of(value, MAX_BUILT_BYTES) <= MAX_BUILT_BYTES
 
     def _take_outcome(self, step_index: int, outcome: Outcome, payload: bytes, queue: list[int]) -> None:
         """Settle a step by the outcome of its call, `onError` applied."""
@@ -265,6 +282,8 @@ class ItemExecution:
         """A node's outcome is known; nodes that waited for nothing else join the queue."""
         plan = self._plan
         self.payloads[node] = payload
+        if len(payload) > self._largest:
+            self._largest = len(payload)
         states = self.states
         states[node] = state
         if node == len(plan.steps) or plan.steps[node].must_execute:
@@ -327,6 +346,35 @@ class ItemExecution:
 
 
 _UNREAD: Final = Pending()
+
+
+def _size_of(value: object, enough: int) -> int:
+    """A lower bound of the bytes of a value's JSON, for a value that expressions made; the walk ends at more than `enough`."""
+    size, stack = 0, [value]
+    while stack:
+        one = stack.pop()
+        kind = type(one)
+        if kind is msgspec.Raw or kind is str:
+            size += len(one)  # type: ignore[arg-type]
+        elif kind is dict:
+            size += sum(map(len, one), 5 * len(one))  # type: ignore[call-overload,arg-type]
+        elif kind is list:
+            size += 2 * len(one)  # type: ignore[arg-type]
+        if size > enough:
+            break
+        if kind is dict:
+            stack.extend(one.values())  # type: ignore[attr-defined]
+        elif kind is list:
+            stack.extend(one)  # type: ignore[arg-type]
+    return size
+
+
+def _too_large(what: str) -> bytes:
+    """The error of a value that would be too large to build."""
+    error = ERROR_TABLE[Reason.LIMIT_EXCEEDED]
+    message = f"{what} would have more than {MAX_BUILT_BYTES} bytes: put large values into blobs"
+    data = {"reason": Reason.LIMIT_EXCEEDED.value, "limit": "builtBytes", "max": MAX_BUILT_BYTES}
+    return _encode({"code": error.flow.value, "message": message, "data": data})
 
 
 def _decoded(data: bytes, what: str) -> JsonValue | Failure:

@@ -82,10 +82,12 @@ class Expression(Protocol):
     Attributes:
         strict: steps without whose outcome it can never be evaluated.
         is_lazy: whether it may turn out to need more than those.
+        weight: of how many values, of the input, steps and variables, its value is made at most.
     """
 
     strict: frozenset[int]
     is_lazy: bool
+    weight: int
 
     def evaluate(self, item: ItemValues) -> Evaluation: ...
 
@@ -129,6 +131,7 @@ class Constant:
     __slots__ = ("encoded",)
     strict = _NONE
     is_lazy = False
+    weight = 0
 
     def __init__(self, encoded: bytes) -> None:
         self.encoded = encoded
@@ -140,7 +143,7 @@ class Constant:
 class Variable:
     """`{"$variable": PATH}`: what the run's variables have at a slot of the plan, else the reference's own default."""
 
-    __slots__ = ("default", "is_lazy", "slot", "undefined")
+    __slots__ = ("default", "is_lazy", "slot", "undefined", "weight")
     strict = _NONE
 
     def __init__(self, slot: int, default: Expression | None, undefined: Failure) -> None:
@@ -148,6 +151,7 @@ class Variable:
         self.default = default
         self.undefined = undefined
         self.is_lazy = default is not None and (default.is_lazy or bool(default.strict))
+        self.weight = 1 if default is None else max(1, default.weight)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         value = item.variables[self.slot]
@@ -162,6 +166,7 @@ class WholeInput:
     __slots__ = ()
     strict = _NONE
     is_lazy = False
+    weight = 1
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         return item.input
@@ -173,6 +178,7 @@ class InputPath:
     __slots__ = ("path", "pointer")
     strict = _NONE
     is_lazy = False
+    weight = 1
 
     def __init__(self, path: Path, pointer: str) -> None:
         self.path = path
@@ -191,7 +197,7 @@ class InputPath:
 class StepOutput:
     """The output of an earlier step, whole or at a path; `on_skip` stands in for a skipped one."""
 
-    __slots__ = ("index", "is_lazy", "on_skip", "path", "pointer", "strict")
+    __slots__ = ("index", "is_lazy", "on_skip", "path", "pointer", "strict", "weight")
 
     def __init__(self, index: int, path: Path, on_skip: Expression | None, pointer: str) -> None:
         self.index = index
@@ -200,6 +206,7 @@ class StepOutput:
         self.pointer = pointer
         self.strict = frozenset((index,))
         self.is_lazy = on_skip is not None and (on_skip.is_lazy or bool(on_skip.strict))
+        self.weight = 1 if on_skip is None else max(1, on_skip.weight)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         index = self.index
@@ -225,12 +232,13 @@ class StepOutput:
 class ObjectOf:
     """An object whose members are resolved one by one."""
 
-    __slots__ = ("is_lazy", "members", "strict")
+    __slots__ = ("is_lazy", "members", "strict", "weight")
 
     def __init__(self, members: tuple[tuple[str, Expression], ...]) -> None:
         self.members = members
         self.strict = _NONE.union(*(node.strict for _, node in members))
         self.is_lazy = any(node.is_lazy for _, node in members)
+        self.weight = sum(node.weight for _, node in members)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         resolved: dict[str, object] = {}
@@ -250,12 +258,13 @@ class ObjectOf:
 class ArrayOf:
     """An array whose members are resolved one by one."""
 
-    __slots__ = ("is_lazy", "members", "strict")
+    __slots__ = ("is_lazy", "members", "strict", "weight")
 
     def __init__(self, members: tuple[Expression, ...]) -> None:
         self.members = members
         self.strict = _NONE.union(*(node.strict for node in members))
         self.is_lazy = any(node.is_lazy for node in members)
+        self.weight = sum(node.weight for node in members)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         resolved: list[object] = []
@@ -275,7 +284,7 @@ class ArrayOf:
 class Conditional:
     """`$if`: a failed or skipped condition counts as false; only the taken branch is evaluated."""
 
-    __slots__ = ("condition", "is_lazy", "otherwise", "strict", "then")
+    __slots__ = ("condition", "is_lazy", "otherwise", "strict", "then", "weight")
 
     def __init__(self, condition: Expression, then: Expression, otherwise: Expression) -> None:
         self.condition = condition
@@ -284,6 +293,7 @@ class Conditional:
         self.strict = condition.strict
         branches = (then, otherwise)
         self.is_lazy = condition.is_lazy or any(branch.is_lazy or branch.strict for branch in branches)
+        self.weight = max(then.weight, otherwise.weight)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         condition = self.condition.evaluate(item)
@@ -301,12 +311,13 @@ class Coalesce:
     All null: null. Only skipped ones: skipped. Null and skipped ones: null, for a null is a value and a skip is none.
     """
 
-    __slots__ = ("elements", "is_lazy", "strict")
+    __slots__ = ("elements", "is_lazy", "strict", "weight")
 
     def __init__(self, elements: tuple[Expression, ...]) -> None:
         self.elements = elements
         self.strict = elements[0].strict if elements else _NONE
         self.is_lazy = any(node.is_lazy for node in elements) or any(node.strict for node in elements[1:])
+        self.weight = max((node.weight for node in elements), default=0)
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         skipped: Skip | None = None

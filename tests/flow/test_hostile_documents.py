@@ -11,8 +11,19 @@ from typing import Any, Final
 
 import pytest
 
-from flowspan.errors import FlowspanError, InvalidArgumentError, LimitExceededError
-from tests.language.house import Document, JsonDict, Language, findings, flow, language, of, run, step
+from flowspan.errors import (
+    DataLossError,
+    FlowInvalidError,
+    FlowspanError,
+    InvalidArgumentError,
+    LimitExceededError,
+    NotFoundError,
+    PreconditionError,
+)
+from flowspan.view.events import RunStatusCode
+from runtime_core.limits import Limits
+from runtime_core.model.json_value import blob_id_of_json
+from tests.language.house import OPEN, Document, JsonDict, Language, findings, flow, language, of, run, step
 
 AT_MOST_S: Final = 1.0
 MANY: Final = 100_000
@@ -44,6 +55,45 @@ async def fatal(document: Document) -> JsonDict:
     assert found["line"] >= 1
     assert found["column"] >= 1
     return found
+
+
+@pytest.mark.parametrize("flow_id", ["sha256:../../etc/passwd", "SHA256:ABC", "a" * 63, "a" * 65, "%2e%2e", "../x", "", "A" * 64])
+async def test_f1_what_is_no_blob_id_is_refused_before_anything_is_read(flow_id: str) -> None:
+    async with language() as one:
+        for ask in (one.runtime.get_blob, one.runtime.get_flow, one.runtime.delete_flow):
+            with pytest.raises(InvalidArgumentError):
+                await ask(flow_id)
+        with pytest.raises(InvalidArgumentError):
+            await one.core.submit(flow_id, [b"1"])
+        assert await one.run_ids() == []
+
+
+async def test_f2_a_blob_that_is_not_what_its_sender_says_is_refused_and_not_kept() -> None:
+    async with language() as one:
+        wrong = "sha256:" + "0" * 64
+        with pytest.raises(DataLossError):
+            await one.runtime.put_blob(b'{"a":1}', expected_blob_id=wrong)
+        for blob_id in (wrong, blob_id_of_json(b'{"a":1}')):
+            with pytest.raises(NotFoundError):
+                await one.runtime.get_blob(blob_id)
+
+
+@pytest.mark.parametrize("blob", [b"[]", b'"text"', b'{"steps":1}', b'{"steps":[{"id":"a"}]}', b'{"output":{"$step":"x"}}'])
+async def test_f3_a_blob_that_does_not_compile_is_not_run_and_the_findings_are_told(blob: bytes) -> None:
+    async with language() as one:
+        blob_id = await one.runtime.put_blob(blob)
+        with pytest.raises(FlowInvalidError) as error:
+            await one.core.submit(blob_id, [b"1"])
+        assert {one["level"] for one in error.value.details["diagnostics"]} >= {"fatal"}
+        assert await one.run_ids() == []
+
+
+async def test_f4_documents_have_one_id_exactly_if_their_canonical_forms_are_equal() -> None:
+    async with language() as one:
+        first = await one.store('{"name":"n","output":[1,{"a":1,"b":2}]}')
+        assert await one.store('{ "output" : [ 1, {"b":2, "\\u0061":1} ],\n"name":"n"}') == first
+        for other in ("1.0", "1e0", "10", '"1"'):
+            assert await one.store('{"name":"n","output":[1,{"a":1,"b":2}]}'.replace("[1", f"[{other}")) != first
 
 
 def bomb(levels: int) -> str:
@@ -139,7 +189,9 @@ async def test_f11_cycles_and_references_to_nowhere_are_refused_at_their_place(d
 
 
 async def test_f11_a_document_full_of_mistakes_is_answered_with_twenty_of_them_in_linear_time() -> None:
-    wrong = [{"id": f"s{n % 7}", "component": "/p/a", "input": [of(f"s{k}x") for k in range(10)], "wrog": 1} for n in range(2_000)]
+    wrong = [
+        {"id": f"s{n % 7}", "component": "/p/a", "input": [of(f"s{k}x") for k in range(10)], "wrog": 1} for n in range(2_000)
+    ]
     error = await refused(json.dumps(flow(*wrong)))
     assert len(error.details["diagnostics"]) == 20
     assert all("line" in one for one in error.details["diagnostics"])
@@ -193,7 +245,12 @@ def with_pattern(pattern: str) -> JsonDict:
 
 @pytest.mark.parametrize(
     ("pattern", "text"),
-    [("^(a+)+$", "a" * MANY + "!"), ("^(a|aa)+$", "a" * MANY + "!"), ("(.*)*,(.*)*,$", ",x" * 10_000), ("^(\\w+\\s?)*$", "word " * 10_000 + "!")],
+    [
+        ("^(a+)+$", "a" * MANY + "!"),
+        ("^(a|aa)+$", "a" * MANY + "!"),
+        ("(.*)*,(.*)*,$", ",x" * 10_000),
+        ("^(\\w+\\s?)*$", "word " * 10_000 + "!"),
+    ],
 )
 async def test_f14_a_pattern_that_explodes_elsewhere_is_linear_here(pattern: str, text: str) -> None:
     with within_a_second():
@@ -262,7 +319,8 @@ async def test_f15_a_reference_to_elsewhere_is_refused_at_its_place_and_never_fo
 
 
 @pytest.mark.parametrize(
-    "reference", ["file:///etc/passwd", "https://localhost/x.json#/a", "other.json", "//host/x", "urn:x:y", "data:application/json,{}"]
+    "reference",
+    ["file:///etc/passwd", "https://localhost/x.json#/a", "other.json", "//host/x", "urn:x:y", "data:application/json,{}"],
 )
 async def test_f15_no_kind_of_address_is_followed(reference: str) -> None:
     for keyword in ("$ref", "$dynamicRef"):
@@ -278,7 +336,10 @@ async def test_f15_a_base_address_and_a_meta_schema_of_elsewhere_are_not_fetched
     assert [result["outcome"] for result in ran.results] == ["success", "failed"]
 
 
-LINKED = {"$defs": {"n": {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}, "additionalProperties": False}}, "$ref": "#/$defs/n"}
+LINKED = {
+    "$defs": {"n": {"type": "object", "properties": {"n": {"$ref": "#/$defs/n"}}, "additionalProperties": False}},
+    "$ref": "#/$defs/n",
+}
 TWICE = {"$defs": {"n": {"anyOf": [{"properties": {"n": {"$ref": "#/$defs/n"}}, "required": ["n"]}] * 2}}, "$ref": "#/$defs/n"}
 
 
@@ -328,6 +389,34 @@ async def test_f22_an_output_that_doubles_at_each_step_fails_its_item_alone() ->
         assert "s17" not in {called.step for called in ran.calls if called.item == 0}
 
 
+async def test_f18_a_run_without_items_succeeds_at_once() -> None:
+    async with language() as one:
+        status = await one.submit(flow(step("a"), output=of("a")))
+        assert (status.status, status.items.total, one.calls) == (RunStatusCode.SUCCESS, 0, [])
+
+
+@pytest.mark.parametrize("figure", [0, -1, -(10**18)])
+async def test_f20_a_concurrency_below_one_is_refused(figure: int) -> None:
+    async with language() as one:
+        assert isinstance(await one.refusal(flow(output=1), 1, max_concurrency=figure), InvalidArgumentError)
+
+
+async def test_f20_a_concurrency_above_the_cap_is_clamped_and_told() -> None:
+    async with language(limits=Limits(max_concurrency_cap=7)) as one:
+        assert (await one.submit(flow(output=1), 1, max_concurrency=10**9)).description.max_concurrency == 7
+
+
+async def test_f21_a_flow_cannot_be_deleted_while_a_run_of_it_exists() -> None:
+    async with language(a=OPEN) as one:
+        status = await one.submit(flow(step("a"), output=of("a")), 1)
+        with pytest.raises(PreconditionError):
+            await one.runtime.delete_flow(status.description.flow_id)
+        await one.core.wait_until(lambda: len(one.core.server.open) == 1)
+        (call,) = one.core.server.open.values()
+        one.core.server.answer(call, b"5")
+        assert (await one.ended(status)).value == 5
+
+
 async def _turns_while(one: Language, document: Document) -> int:
     """How many turns others got while a document was read."""
     turns = 0
@@ -340,7 +429,10 @@ async def _turns_while(one: Language, document: Document) -> int:
 
 
 async def test_the_gateway_answers_others_while_it_reads_a_large_flow() -> None:
-    wide = flow(*(step(f"s{n}", {"x": [{"$input": f"$.rows[{n}]"}] * 5}) for n in range(2_000)), output=[of(f"s{n}") for n in range(2_000)])
+    wide = flow(
+        *(step(f"s{n}", {"x": [{"$input": f"$.rows[{n}]"}] * 5}) for n in range(2_000)),
+        output=[of(f"s{n}") for n in range(2_000)],
+    )
     async with language() as one:
         assert await _turns_while(one, wide) > 50
         assert await _turns_while(one, "# yaml\n" + json.dumps(wide)) > 50

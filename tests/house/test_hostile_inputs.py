@@ -9,14 +9,14 @@ from typing import Final
 
 TESTS: Final = Path(__file__).parents[1]
 PAGE: Final = TESTS.parent / "docs" / "hostile-inputs.md"
-ROWS: Final = [f"{group}{number}" for group, count in (("A", 22), ("B", 20), ("C", 23)) for number in range(1, count + 1)]
-NAMED_AFTER_ROWS: Final = re.compile(r"test_((?:[abc]\d+_(?:and_)?)+)")
-CATALOGUE: Final = re.compile(r"Catalogue ((?:[ABC]\d+(?:, | and )?)+)")
+ROWS: Final = [f"{group}{number}" for group, count in (("A", 22), ("B", 20), ("C", 23), ("F", 22)) for number in range(1, count + 1)]
+NAMED_AFTER_ROWS: Final = re.compile(r"test_((?:[abcf]\d+_(?:and_)?)+)")
+CATALOGUE: Final = re.compile(r"Catalogue ((?:[ABCF]\d+(?:, | and )?)+)")
 
 
 def named_in_page() -> dict[str, list[str]]:
     """Test ids by row."""
-    rows = re.findall(r"^\| ([ABC]\d+) \|.*\| (`[^|]*`) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| ([ABCF]\d+) \|.*\| (`[^|]*`) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     named = {row: re.findall(r"`([^`]+)`", tests) for row, tests in rows}
     assert len(named) == len(rows), "a row stands twice"
     return named
@@ -43,9 +43,9 @@ def test_each_test_that_says_which_row_it_shows_stands_in_that_row() -> None:
     missing = []
     for test, node in written_tests().items():
         said: set[str] = set()
-        if test.startswith("jsonrpc/") and (match := NAMED_AFTER_ROWS.match(node.name)):
-            said |= {row.upper() for row in re.findall(r"[abc]\d+", match[1])}
+        if test.startswith(("jsonrpc/", "flow/test_hostile_documents")) and (match := NAMED_AFTER_ROWS.match(node.name)):
+            said |= {row.upper() for row in re.findall(r"[abcf]\d+", match[1])}
         if match := CATALOGUE.search(ast.get_docstring(node) or ""):
-            said |= set(re.findall(r"[ABC]\d+", match[1]))
+            said |= set(re.findall(r"[ABCF]\d+", match[1]))
         missing += [f"{row}: {test}" for row in sorted(said) if test not in named.get(row, [])]
     assert missing == []
