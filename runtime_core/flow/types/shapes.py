@@ -266,16 +266,23 @@ def _both(a: Shape, b: Shape) -> Shape | None:
         items=array.items,
         min_items=max(array.min_items, other_array.min_items),
         max_items=min(most) if most else None,
-        properties={**b.properties, **a.properties, **_in_both(a.properties, b.properties)},
+        properties={
+            name: member
+            for name in (*a.properties, *(name for name in b.properties if name not in a.properties))
+            if (member := _narrower(a.properties.get(name, a.additional), b.properties.get(name, b.additional))) is not None
+        },
         required=a.required | b.required,
-        additional=a.additional if a.additional is not None else b.additional,
+        additional=_narrower(a.additional, b.additional),
         bounds={**b.bounds, **a.bounds},
         is_literal=a.is_literal and b.is_literal,
     )
 
 
-def _in_both(a: Mapping[str, Type], b: Mapping[str, Type]) -> dict[str, Type]:
-    return {name: type_in_both(a[name], b[name]) for name in a.keys() & b.keys()}
+def _narrower(a: Type | None, b: Type | None) -> Type | None:
+    """What is of both; None: anything."""
+    if a is None or b is None or a is b:
+        return b if a is None else a
+    return NEVER if a is NEVER or b is NEVER else type_in_both(a, b)
 
 
 def type_in_both(a: Type, b: Type) -> Type:

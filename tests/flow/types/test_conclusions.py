@@ -145,6 +145,18 @@ def test_a_recursive_schema_is_written_whole_where_it_stands_alone() -> None:
     assert concluded(step("a"), output=1, components={"a": gives(wrapped)}).steps["a"] == PERSON
 
 
+def test_what_is_declared_and_what_is_known_stay_as_narrow_as_both() -> None:
+    """A member that a closed object has not stays away, whatever another alternative declares (a generated flow)."""
+    value = {"$coalesce": [{"$literal": {}}, {"$literal": {"a": [None]}}]}
+    document = {"steps": [step("s", value)], "output": {"$step": "s", "path": "$.a[1]"}}
+    flow = check_flow(document).flow
+    assert flow is not None
+    found = conclude(flow, Components({"s": ECHO}))
+    again = check_flow({**document, "schemas": found.to_schemas()}).flow
+    assert again is not None
+    assert conclude(again, Components({"s": ECHO})) == Conclusions()
+
+
 @pytest.mark.timeout(600)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(flows())
