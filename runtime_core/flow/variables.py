@@ -151,7 +151,9 @@ def bind_variables(
     values = declared.effective(given, inherited)
     if not values and not references:
         return NO_VARIABLES
-    bound = tuple(_bound(reference, values) for reference in references)
+    # References to one place share its bytes: a flow may refer to a large variable ten thousand times.
+    encoded: dict[tuple[str, Path], bytes] = {}
+    bound = tuple(_bound(reference, values, encoded) for reference in references)
     secret_names = frozenset(name for name in values if name in declared.secret_names or name in inherited_secrets)
     if not secret_names:
         return RunVariables(values, secret_names, bound)
@@ -162,13 +164,18 @@ def bind_variables(
     return RunVariables(values, secret_names, bound, frozenset(texts), redactor_of(texts) if texts else None)
 
 
-def _bound(reference: VariableReference, values: Mapping[str, JsonValue]) -> BoundVariable:
+def _bound(
+    reference: VariableReference, values: Mapping[str, JsonValue], encoded: dict[tuple[str, Path], bytes]
+) -> BoundVariable:
     if reference.name not in values:
         return None
-    found = walk(values[reference.name], reference.path[1:])
-    if found is NOT_FOUND:
-        return expression_failure(f"Variable path {format_path(reference.path)} not found", reference.pointer)
-    return encode_json(found)  # type: ignore[arg-type]
+    place = (reference.name, reference.path[1:])
+    if place not in encoded:
+        found = walk(values[reference.name], reference.path[1:])
+        if found is NOT_FOUND:
+            return expression_failure(f"Variable path {format_path(reference.path)} not found", reference.pointer)
+        encoded[place] = encode_json(found)  # type: ignore[arg-type]
+    return encoded[place]
 
 
 def _mentions_secret(schema: JsonValue) -> bool:

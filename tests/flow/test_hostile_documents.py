@@ -389,6 +389,24 @@ async def test_f22_an_output_that_doubles_at_each_step_fails_its_item_alone() ->
         assert "s17" not in {called.step for called in ran.calls if called.item == 0}
 
 
+@pytest.mark.parametrize("reference", [{"$input": "$"}, {"$input": "$.x"}, of("s"), of("s", "$.x"), {"$variable": "v"}])
+async def test_f22_a_large_value_that_is_repeated_a_thousand_times_is_not_built(reference: JsonDict) -> None:
+    large = {"x": ["y" * 100, 1] * 2_000}
+    document = flow(step("s", {"$input": "$"}), output=[reference] * 1_000, variablesSchema={"properties": {"v": {}}})
+    with within_a_second():
+        ran = await run(document, large, variables={"v": large})
+    assert ran.result["error"]["data"]["limit"] == "builtBytes"
+
+
+async def test_f22_a_value_just_below_the_bound_is_built() -> None:
+    ran = await run(flow(output=[{"$input": "$"}] * 7), "x" * 1_000_000)
+    assert ran.result["error"]["data"]["limit"] == "resultBytes"  # what an item may yield is less than what a step may be given
+    taken = await run(
+        flow(step("a", [{"$input": "$"}] * 7), output={"$if": of("a"), "then": 1}), "x" * 1_000_000, answers={"a": 0}
+    )
+    assert taken.value == 1
+
+
 async def test_f18_a_run_without_items_succeeds_at_once() -> None:
     async with language() as one:
         status = await one.submit(flow(step("a"), output=of("a")))
