@@ -20,8 +20,20 @@ MAX_PARTS: Final = 20_000
 """Subschemas of one schema, each counted as often as references repeat it: the most steps of a check at one place."""
 MAX_MESSAGE_CHARS: Final = 500
 """Messages quote the value; a large one is cut."""
+MAX_STEPS: Final = 50_000_000
+"""Of one check: parts of the value, times the subschemas that may look at the same one. About a second."""
+MAX_ACCOUNT: Final = 50_000
+"""Parts of the value times parts of the schema, up to which an account of alternatives that all failed is asked for: it names
+every error of each, at some microseconds and hundreds of bytes."""
+MAX_WIDE_INTEGERS: Final = 256
+"""Integers beyond 64 bits in a value whose items are to be unique: these are compared each with each."""
+MAX_PATTERNS: Final = 2_000
 _PATTERN_BYTES: Final = 1 << 20
 """Size of one compiled regular expression: counted repetitions multiply."""
+_ALL_PATTERNS_BYTES: Final = 128 << 20
+"""Where there are many, each may be smaller only: a mebibyte takes ten milliseconds."""
+_FEW: Final = 16
+"""With no more subschemas than this at a place, a value of any size that is accepted elsewhere is checked in time."""
 
 _DRAFTS: Final[dict[str, Callable[..., Any]]] = {
     "http://json-schema.org/draft-04/schema": jsonschema_rs.Draft4Validator,
@@ -30,7 +42,6 @@ _DRAFTS: Final[dict[str, Callable[..., Any]]] = {
     "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
 }
 _LATEST: Final[Callable[..., Any]] = jsonschema_rs.Draft202012Validator
-_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=_PATTERN_BYTES, dfa_size_limit=2 * _PATTERN_BYTES)
 _SCHEMA_MAPS: Final = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"))
 _SCHEMA_LISTS: Final = frozenset(("allOf", "anyOf", "oneOf", "prefixItems", "items"))
 _ONE_SCHEMA: Final = frozenset(
@@ -41,6 +52,9 @@ _ONE_SCHEMA: Final = frozenset(
 )  # fmt: skip
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _DEFINITIONS: Final = frozenset(("$defs", "definitions"))
+_IN_PLACE: Final = frozenset(
+    ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"),
+)
 _BRANCHES: Final = frozenset(("allOf", "anyOf", "oneOf", "not", "if", "dependentSchemas"))
 
 
@@ -64,20 +78,32 @@ class Violation:
 class SchemaCheck:
     """A compiled schema; shared by all values that it checks. Make it with `compile_schema`."""
 
-    __slots__ = ("_is_valid", "_tells_place", "_validator")
+    __slots__ = ("_is_valid", "_parts_told", "_places", "_validator")
 
-    def __init__(self, validator: Any, tells_place: bool) -> None:
+    def __init__(self, validator: Any, places: _Places) -> None:
         self._validator = validator
         self._is_valid: Callable[[JsonValue], bool] = validator.is_valid
-        self._tells_place = tells_place
+        self._places = None if places.width <= _FEW and not places.wants_unique else places
+        # How large a value may be for its violation to have a place; None: of any size.
+        self._parts_told: int | None = None
+        if places.has_branches:
+            self._parts_told = 0 if places.is_recursive else MAX_ACCOUNT // places.size
 
     def violation(self, value: JsonValue) -> Violation | None:
         """The first thing that is wrong with a value, or None. About a third of a microsecond for a small valid value."""
+        if self._places is not None and (why := _too_costly(value, self._places)) is not None:
+            return Violation(why, "")
         if self._is_valid(value):
             return None
-        if not self._tells_place:
+        if self._parts_told is not None and not (self._parts_told and _is_small(value, self._parts_told)):
             return Violation("the value does not fit its schema", "")
-        error = next(iter(self._validator.iter_errors(value)))
+        try:
+            # Not `iter_errors`: it finds all errors before it gives the first, and they may be exponentially many.
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as found:
+            error = found
+        else:
+            return Violation("the value does not fit its schema", "")
         message = error.message
         if len(message) > MAX_MESSAGE_CHARS:
             message = f"{message[: MAX_MESSAGE_CHARS // 2]} ... {message[-MAX_MESSAGE_CHARS // 2 :]}"
@@ -93,19 +119,19 @@ def compile_schema(schema: JsonValue, *, mask: str | None = None) -> SchemaCheck
 
     Raises:
         SchemaError: it is no schema; a reference leads nowhere or out of it; a regular expression is not linear or too
-            large; references multiply its parts beyond 20,000.
+            large, or there are too many; references multiply its parts beyond 20,000.
     """
     places = _Places(schema)
     places.check()
     draft = schema.get("$schema") if type(schema) is dict else None
     make = _DRAFTS.get(draft.rstrip("#")) if type(draft) is str else None
     try:
-        validator = (make or _LATEST)(schema, pattern_options=_PATTERNS, offline=True, mask=mask)
+        validator = (make or _LATEST)(schema, pattern_options=_pattern_options(places.patterns), offline=True, mask=mask)
     except jsonschema_rs.ValidationError as error:
         raise _unusable(error, places) from error
     except (ValueError, RecursionError) as error:
         raise SchemaError(f"no JSON Schema: {error}", "") from error
-    return SchemaCheck(validator, not (places.is_recursive and places.has_branches))
+    return SchemaCheck(validator, places)
 
 
 def pointer_to(path: Iterator[str | int] | list[str | int]) -> str:
@@ -129,6 +155,49 @@ def _unusable(error: jsonschema_rs.ValidationError, places: _Places) -> SchemaEr
     return SchemaError(f"no JSON Schema: {_first_line(error.message)}", pointer)
 
 
+def _pattern_options(count: int) -> Any:
+    size = min(_PATTERN_BYTES, _ALL_PATTERNS_BYTES // max(1, count))
+    return jsonschema_rs.RegexOptions(size_limit=size, dfa_size_limit=2 * _PATTERN_BYTES)
+
+
+def _too_costly(value: JsonValue, places: _Places) -> str | None:
+    """Why a value is not checked at all, if so."""
+    left = MAX_STEPS // places.width
+    wide = MAX_WIDE_INTEGERS if places.wants_unique else left
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        left -= 1
+        if type(one) is list:
+            stack += one
+        elif type(one) is dict:
+            stack += one.values()
+        elif type(one) is str:
+            left -= len(one) >> 6
+        elif type(one) is int and not -(1 << 63) <= one < 1 << 63:
+            wide -= 1
+            if wide < 0:
+                return f"more than {MAX_WIDE_INTEGERS} integers beyond 64 bits, of which some are to be unique, are not checked"
+        if left < 0 or len(stack) > left:
+            return f"the value is too large to be checked: its schema has up to {places.width} parts for each part of it"
+    return None
+
+
+def _is_small(value: JsonValue, parts: int) -> bool:
+    """Whether a value has no more than so many parts."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        parts -= 1
+        if type(one) is list:
+            stack += one
+        elif type(one) is dict:
+            stack += one.values()
+        if len(stack) > parts:
+            return False
+    return True
+
+
 def _first_line(text: str) -> str:
     return text.partition("\n")[0][:MAX_MESSAGE_CHARS]
 
@@ -141,11 +210,17 @@ class _Places:
         is_recursive: a reference leads to a schema that it stands in.
         has_branches: several subschemas may look at one place. With recursion, an account of errors could grow
             exponentially with the depth of the value, though the verdict does not.
+        patterns: how many regular expressions there are. wants_unique: items of an array are compared with each other.
+        size, width: once checked: parts of the whole, and the most of them that may look at one part of a value.
     """
 
     def __init__(self, schema: JsonValue) -> None:
         self._root = schema
         self._sizes: dict[int, int] = {}
+        self._widths: dict[int, tuple[int, int]] = {}
+        self.patterns = 0
+        self.wants_unique = False
+        self.size = self.width = 1
         self._open: set[int] = set()
         self._anchors: dict[str, JsonObject] = {}
         self.references: list[tuple[str, str]] = []
@@ -165,6 +240,10 @@ class _Places:
             if pointer and type(part.get("$id")) is str:
                 raise SchemaError("a schema within a schema has no $id of its own here; refer to it by #/$defs/NAME", pointer)
             self.has_branches = self.has_branches or not _BRANCHES.isdisjoint(part)
+            self.wants_unique = self.wants_unique or part.get("uniqueItems") is True
+            self.patterns += ("pattern" in part) + len(_members(part, "patternProperties"))
+            if self.patterns > MAX_PATTERNS:
+                raise SchemaError(f"more than {MAX_PATTERNS} regular expressions", pointer)
 
     def check(self) -> None:
         """Raises SchemaError: a reference leads elsewhere, or references multiply the schema beyond `MAX_PARTS`."""
@@ -176,8 +255,10 @@ class _Places:
                     "refer to #/$defs/NAME",
                     pointer,
                 )
-        if self._size(self._root) > MAX_PARTS:
+        self.size = self._size(self._root)
+        if self.size > MAX_PARTS:
             raise SchemaError(f"references repeat parts of the schema more than {MAX_PARTS} times", "")
+        self.width = max(self._width(self._root))
 
     def _size(self, part: JsonValue) -> int:
         """Parts that a check at one place may go through, references followed; one that is being counted counts as 1."""
@@ -199,6 +280,37 @@ class _Places:
         self._open.discard(identity)
         self._sizes[identity] = total = min(total, MAX_PARTS + 1)
         return total
+
+    def _width(self, part: JsonValue) -> tuple[int, int]:
+        """How many parts may look at the place that `part` looks at, and, at most, at one place below it. Different members
+        are different places; what a reference repeats while it is being counted, the library looks at once."""
+        if type(part) is not dict:
+            return 1, 1
+        identity = id(part)
+        known = self._widths.get(identity)
+        if known is not None:
+            return known
+        if identity in self._open:
+            return 1, 1
+        self._open.add(identity)
+        here, below, by_name = 1, 0, 0
+        for place, child in _children(part, with_definitions=False):
+            keyword = place.split("/", 2)[1]
+            child_here, child_below = self._width(child)
+            if keyword in _IN_PLACE:
+                here, below = here + child_here, below + child_below
+            elif keyword == "properties" or keyword == "prefixItems":
+                by_name = max(by_name, child_here, child_below)
+            else:
+                below += max(child_here, child_below)
+        for keyword in _REFERENCES:
+            reference = part.get(keyword)
+            if type(reference) is str:
+                child_here, child_below = self._width(self._target(reference))
+                here, below = here + child_here, below + child_below
+        self._open.discard(identity)
+        self._widths[identity] = found = (min(here, MAX_PARTS), min(below + by_name, MAX_PARTS))
+        return found
 
     def _target(self, reference: str) -> JsonValue:
         """Where a reference leads; a whole schema that is known counts as recursive, and what leads nowhere as nothing."""
@@ -230,6 +342,11 @@ def _parts(schema: JsonValue) -> Iterator[tuple[str, JsonObject]]:
         if type(part) is dict:
             yield pointer, part
             stack += [(pointer + place, child) for place, child in _children(part, with_definitions=True)]
+
+
+def _members(part: JsonObject, keyword: str) -> JsonObject:
+    found = part.get(keyword)
+    return found if type(found) is dict else {}
 
 
 def _children(part: Mapping[str, JsonValue], *, with_definitions: bool) -> Iterator[tuple[str, JsonValue]]:

@@ -96,3 +96,62 @@ def test_masked_values_do_not_stand_in_messages() -> None:
 def test_an_older_draft_that_the_schema_names_is_followed() -> None:
     check = compile_schema({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "integer"}]})
     assert check.violation(["x"]) is not None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "patternProperties": {"a": {"$ref": "#"}, "^a": {"$ref": "#"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "unevaluatedProperties": {"$ref": "#"},
+         "patternProperties": {"^a": {"$ref": "#"}}},
+        {"$ref": "#/$defs/n", "$defs": {
+            "n": {"type": "object", "$ref": "#/$defs/m", "properties": {"a": {"$ref": "#/$defs/n"}}},
+            "m": {"properties": {"a": {"$ref": "#/$defs/n"}}},
+        }},
+    ],
+)  # fmt: skip
+def test_recursion_through_keywords_that_overlap_finds_the_place_in_no_time(schema: Any) -> None:
+    check = compile_schema(schema)
+    began_s = time.monotonic()
+    assert check.violation(nested(60)) == Violation('1 is not of type "object"', "/a" * 60)
+    assert time.monotonic() - began_s < 1.0
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"anyOf": [{"items": {"type": "string"}} for _ in range(20)]}, [1] * 200_000),
+        ({"items": {"allOf": [{"minimum": -n} for n in range(9_000)]}}, [1] * 200_000),
+        ({"patternProperties": {f"a{n}x*b": {} for n in range(1_900)}}, {f"k{n}": 1 for n in range(90_000)}),
+        ({"uniqueItems": True}, [10**25 + n for n in range(30_000)]),
+        ({"properties": {"a": {"uniqueItems": True}}}, {"a": [[10**25 + n] for n in range(30_000)]}),
+    ],
+)
+def test_a_check_of_a_mebibyte_takes_a_second_or_two_at_most(schema: Any, value: Any) -> None:
+    check = compile_schema(schema)
+    began_s = time.monotonic()
+    assert check.violation(value) is not None
+    assert time.monotonic() - began_s < 2.0
+
+
+def test_large_values_are_checked_against_wide_schemas_whose_parts_look_at_different_places() -> None:
+    one: dict[str, Any] = {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    check = compile_schema({"items": {"properties": {f"p{n}": one for n in range(2_000)}, "additionalProperties": False}})
+    assert check.violation([{f"p{n}": n for n in range(100)} for _ in range(2_000)]) is None
+    assert check.violation([{"p1": 1, "q": 1}]) is not None
+
+
+def test_too_many_or_too_large_regular_expressions_are_refused_quickly() -> None:
+    began_s = time.monotonic()
+    with pytest.raises(SchemaError):
+        compile_schema({"allOf": [{"pattern": f"(a|b|[^\\d\\w]{{1,900}}){n}"} for n in range(1_900)]})
+    with pytest.raises(SchemaError, match="regular expressions"):
+        compile_schema({"patternProperties": {f"a{n}": {} for n in range(2_001)}})
+    assert time.monotonic() - began_s < 5.0
+
+
+def test_a_violation_among_alternatives_of_a_small_value_names_its_place() -> None:
+    check = compile_schema({"properties": {"a": {"anyOf": [{"type": "integer"}, {"type": "null"}]}}})
+    found = check.violation({"a": "x"})
+    assert found is not None
+    assert found.pointer == "/a"
