@@ -55,7 +55,7 @@ class _Open:
     part: _Part
     mark: Any
     anchor: str | None
-    keys: dict[str, Position] = field(default_factory=dict)
+    keys: dict[str, Any] = field(default_factory=dict)
     key: str | None = None
     is_key: bool = False
 
@@ -165,26 +165,42 @@ class _Reader:
                 raise _refused("a flow file holds one YAML document; a second one begins", event.start_mark)
 
     def _take_scalar(self, event: Any) -> None:
+        # Most events are scalars: what `_count` and `_place` do for any part is done here without making one.
         if event.tag is not None:
             raise _refused(f"the tag {event.tag!r} is not allowed", event.start_mark)
         text: str = event.value
-        part = _Part(None, size=len(text))
-        self._count(part, event.start_mark)
-        if self._stack and self._stack[-1].key is None and type(self._stack[-1].part.value) is dict:
+        size = len(text)
+        self._nodes += 1
+        self._size += size
+        if self._nodes > MAX_NODES or self._size > MAX_EXPANDED_BYTES:
+            self._refuse_size(event.start_mark)
+        frame = self._stack[-1] if self._stack else None
+        if frame is not None and frame.key is None and type(frame.part.value) is dict:
             if event.anchor is not None:
-                self._anchors[event.anchor] = _Part(text, size=len(text))
-            self._take_key(text, event.start_mark)
+                self._anchors[event.anchor] = _Part(text, size=size)
+            self._take_key(frame, text, event.start_mark)
             return
-        part.value = _plain_value(text, event.start_mark) if event.implicit[0] else text
+        value = _plain_value(text, event.start_mark) if event.implicit[0] else text
         if event.anchor is not None:
-            self._anchors[event.anchor] = part
-        self._place(part)
+            self._anchors[event.anchor] = _Part(value, size=size)
+        if frame is None:
+            self.value = value
+            return
+        holder, key = frame.part, frame.key
+        if key is None:
+            holder.nodes += 1
+            holder.size += size
+            holder.value.append(value)  # type: ignore[union-attr]
+        else:
+            holder.nodes += 2
+            holder.size += size + len(key)
+            holder.value[key] = value  # type: ignore[index,call-overload]
+            frame.key = None
 
-    def _take_key(self, text: str, mark: Any) -> None:
-        frame = self._stack[-1]
-        first = frame.keys.get(text)
-        here = _position(mark)
-        if first is not None:
+    @staticmethod
+    def _take_key(frame: _Open, text: str, mark: Any) -> None:
+        if text in frame.keys:
+            first, here = _position(frame.keys[text]), _position(mark)
             raise InvalidArgumentError(
                 f"the key {text!r} stands twice in one mapping: {first} and {here}",
                 line=here.line,
@@ -192,7 +208,7 @@ class _Reader:
                 firstLine=first.line,
                 firstColumn=first.column,
             )
-        frame.keys[text] = here
+        frame.keys[text] = mark
         frame.key = text
 
     def _begin(self, event: Any, value: JsonValue) -> None:
@@ -217,7 +233,7 @@ class _Reader:
             holder.nodes += frame.part.nodes
             holder.size += frame.part.size
             holder.height = max(holder.height, frame.part.height + 1)
-            self._take_key(encode_json(frame.part.value).decode(), frame.mark)
+            self._take_key(self._stack[-1], encode_json(frame.part.value).decode(), frame.mark)
         else:
             self._place(frame.part)
 
@@ -263,8 +279,11 @@ class _Reader:
         self._nodes += part.nodes
         self._size += part.size
         if self._nodes > MAX_NODES or self._size > MAX_EXPANDED_BYTES:
-            what, most = ("nodes", MAX_NODES) if self._nodes > MAX_NODES else ("characters", MAX_EXPANDED_BYTES)
-            raise _refused(f"more than {most} {what}, aliases expanded", mark)
+            self._refuse_size(mark)
+
+    def _refuse_size(self, mark: Any) -> None:
+        what, most = ("nodes", MAX_NODES) if self._nodes > MAX_NODES else ("characters", MAX_EXPANDED_BYTES)
+        raise _refused(f"more than {most} {what}, aliases expanded", mark)
 
 
 def _plain_value(text: str, mark: Any) -> JsonValue:
