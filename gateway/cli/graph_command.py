@@ -23,7 +23,7 @@ from gateway.authoring.graph.svg import to_svg
 from gateway.cli.connection import ServerOptions, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
 from gateway.cli.output import OutputClosedError, write_stdout
-from gateway.cli.reading import STDIN, read_whole
+from gateway.cli.reading import STDIN, naming_the_file, read_whole
 from gateway.config import ConfigError, load_config
 from runtime_core.flow.document import Flow
 from runtime_core.flow.source import parse_flow
@@ -31,6 +31,8 @@ from runtime_core.model.json_value import canonical_of_value
 
 _DRAWERS: Final = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
 _FORMATS_OF_NAMES: Final = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+_OTHER_PICTURES: Final = frozenset((".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp"))
+"""Names that promise what no drawer keeps."""
 MAX_FAILED_READ: Final = 1_000
 """Failed items whose errors are read to learn which step failed; of more, the log must tell."""
 
@@ -49,8 +51,8 @@ class GraphRequest:
 
 def graph(request: GraphRequest, server: ServerOptions) -> int:
     """Draw; the exit code."""
-    form = request.form or ("svg" if request.output is None else _FORMATS_OF_NAMES.get(request.output.suffix.lower(), "svg"))
-    given = None if request.flow is None else parse_flow(read_whole(request.flow)).flow
+    form = request.form or _form_by_name(request.output)
+    given = None if request.flow is None else _flow_in(request.flow)
     if given is None and request.run_id is None:
         raise UsageError("nothing to draw: name the flow's file, or a run with --run")
     directory = Path() if request.flow in (None, STDIN) else Path(request.flow or "").parent
@@ -67,6 +69,19 @@ def graph(request: GraphRequest, server: ServerOptions) -> int:
         return INTERRUPTED
     except OutputClosedError:
         return RUN_FAILED
+
+
+def _form_by_name(output: Path | None) -> str:
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix in _OTHER_PICTURES:
+        raise UsageError(f"--output {output}: no {suffix} is written; name it .svg, .dot or .mmd, or say --format")
+    return _FORMATS_OF_NAMES.get(suffix, "svg")
+
+
+def _flow_in(file: str) -> Flow | None:
+    data = read_whole(file)
+    with naming_the_file(file):
+        return parse_flow(data).flow
 
 
 def _write(drawn: FlowGraph, form: str, request: GraphRequest) -> int:
@@ -109,7 +124,11 @@ async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, 
         name = flow.name or status.description.flow_label or "flow"
         drawn = build_graph(flow, routes, title=name)
         title = f"{name}: {status.status.wire_name}"
-        return with_statuses(drawn, tally.statuses(), title=title, note=f"run {run_id}: {_counts(status.items)}")
+        statuses = tally.statuses()
+        note = f"run {run_id}: {_counts(status.items)}"
+        if tally.untold_failures:
+            note += f"; at which step {tally.untold_failures:,} of them failed, the log does not tell"
+        return with_statuses(drawn, statuses, title=title, note=note)
 
 
 async def _failed_at(client: AsyncClient, status: RunStatus) -> dict[int, str]:

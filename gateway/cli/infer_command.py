@@ -14,7 +14,7 @@ from gateway.authoring.checking.text_edits import add_members
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
 from gateway.cli.flow_checks import known_components, read_files
 from gateway.cli.output import OutputClosedError, write_stdout
-from gateway.cli.reading import STDIN
+from gateway.cli.reading import STDIN, naming_the_file
 from runtime_core.flow.diagnostics import Level, flow_invalid
 from runtime_core.flow.document import Flow
 from runtime_core.flow.types.conclusions import Conclusions, conclude
@@ -36,10 +36,11 @@ def infer(name: str, config: Path | None, *, output: Path | None, write: bool, o
         raise UsageError("--write replaces the flow's file; it goes neither with stdin, nor with --output or --json")
     setup_telemetry(level="error")
     [file] = read_files([name])
-    if file.problem is not None or file.document is None:
-        raise file.problem or UsageError(f"{name}: cannot be read")
     try:
-        flow, found = _conclusions(file, config, offline=offline, as_json=as_json)
+        with naming_the_file(name):
+            if file.problem is not None or file.document is None:
+                raise file.problem or UsageError(f"{name}: cannot be read")
+            flow, found = _conclusions(file, config, offline=offline, as_json=as_json)
         if as_json:
             data = msgspec.json.encode(all_schemas(flow, found)) + b"\n"
         else:

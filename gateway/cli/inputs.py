@@ -80,7 +80,11 @@ def read_object(text: str | None, option: str) -> dict[str, Any] | None:
     if text is None:
         return None
     is_inline = text.lstrip()[:1] in ("{", "[")
-    payload = _one_value(text.encode() if is_inline else read_whole(text), option if is_inline else text)
+    try:
+        data = text.encode() if is_inline else read_whole(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: neither a JSON object nor a file: {error.message}") from error
+    payload = _one_value(data, option if is_inline else f"{option} {text}")
     value = decode_payload(payload)
     if not isinstance(value, dict):
         raise UsageError(f"{option}: is not a JSON object")

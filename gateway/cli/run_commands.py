@@ -23,7 +23,7 @@ from gateway.cli.findings import say_findings
 from gateway.cli.inputs import RunInputs, read_inputs, read_object, variables_from_environment
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
 from gateway.cli.progress import Display, choose_display, done_of
-from gateway.cli.reading import read_whole
+from gateway.cli.reading import naming_the_file, read_whole
 
 if TYPE_CHECKING:
     from gateway.cli.trace_recording import ItemTracer
@@ -148,7 +148,10 @@ def _carry_out(
             run_id = started[0].run_id if started else None
             return f"to go on: flowspan watch {run_id}" if run_id is not None else None
 
-        return interruptible(main, remedy)
+        if flow is None:
+            return interruptible(main, remedy)
+        with naming_the_file(request.flow):
+            return interruptible(main, remedy)
 
 
 async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, title: str, quiet: bool, as_json: bool) -> int:
@@ -230,7 +233,8 @@ def _submit_options(request: RunRequest, flow: bytes | None, resumable: RunInput
     if request.env_variables:
         if flow is None:
             raise UsageError("--env-variables needs the flow's file: it says which variables the environment may set")
-        variables = variables_from_environment(flow, variables, os.environ)
+        with naming_the_file(request.flow):
+            variables = variables_from_environment(flow, variables, os.environ)
     overrides = read_object(request.overrides, "--overrides")
     request_id = request.request_id
     if resumable is not None and request_id is None:

@@ -113,8 +113,9 @@ class ItemTracer:
         for index in sorted(self._items):
             result = self._results.get(index)
             if result is None:
+                count = "1 item" if run.total == 1 else f"{run.total:,} items"
                 why = f"item {index} has no result: " + (
-                    f"the run has {run.total} items, from 0" if index >= run.total else "it was cancelled before it began"
+                    f"the run has {count}, from 0" if index >= run.total else "it was cancelled before it began"
                 )
                 say(_object({"story": None, "why": why}) if as_json else f"flowspan: --trace {index}: {why}")
                 continue

@@ -75,8 +75,11 @@ def test_with_json_the_summary_is_the_run_status(shell: Shell) -> None:
         (["noop.json", "--inputs", "-"], "1\n\n{bad\n", "stdin:3:"),
         (["noop.json", "--input-json", "1", "--inputs", "x"], "", "exclude each other"),
         (["noop.json", "--input-json", "1", "--overrides", "[1]"], "", "--overrides"),
+        (["noop.json", "--input-json", "1", "--variables", "x"], "", "--variables: neither a JSON object nor a file: x: No such"),
         (["noop.json", "--input-json", "1", "--metadata", "x"], "", "NAME=VALUE"),
-        (["broken.json", "--input-json", "1"], "", "steps"),
+        (["torn.yaml", "--input-json", "1"], "", "torn.yaml: the flow is not YAML"),
+        (["torn.yaml", "--input-json", "1", "--env-variables"], "", "torn.yaml: the flow is not YAML"),
+        (["broken.json", "--input-json", "1"], "", "flowspan: broken.json: the document is not a flow"),
         (["noop.json", "--input-json", "1", "--max-concurrency", "0"], "", "--max-concurrency"),
         (["noop.json", "--input-json", "1", "--no-such-option"], "", "--no-such-option"),
     ],
@@ -85,6 +88,7 @@ def test_a_command_that_makes_no_sense_ends_with_2_and_says_why(
     shell: Shell, arguments: list[str], stdin: str, message: str
 ) -> None:
     shell.write("broken.json", {"steps": [{"id": "a", "component": "/builtin/noop"}, {"id": "a", "component": "/builtin/noop"}]})
+    shell.write("torn.yaml", "steps: [\n")
     done = shell.run("run", *arguments, stdin=stdin)
     assert (done.code, done.out) == (2, "")
     assert message in done.err

@@ -126,7 +126,7 @@ def test_an_item_that_is_not_there_is_said_not_to_be(traced: Shell) -> None:
     assert done.code == 0
     assert done.err.splitlines() == [
         "flowspan: --trace failed: no item failed",
-        "flowspan: --trace 7: item 7 has no result: the run has 1 items, from 0",
+        "flowspan: --trace 7: item 7 has no result: the run has 1 item, from 0",
     ]
     assert traced.run("run", "noop.json", "--input-json", "1", "--trace", "last").code == 2
 

@@ -43,6 +43,8 @@ class RunTally:
         self._items: Counter[str] = Counter()
         self._ends: Counter[tuple[int, Outcome, str]] = Counter()
         self._is_journaled = False
+        self.untold_failures = 0
+        """Failed items of which `statuses` could not tell at which step they did; known once it was asked."""
 
     def apply(self, events: Iterable[Event | None]) -> None:
         """Count events that follow those before."""
@@ -62,10 +64,13 @@ class RunTally:
         """By node id: all steps, and the output with the items."""
         counts = Counter(self._steps)
         needs, reached = self._structure()
+        self.untold_failures = 0
         for (seen, outcome, place), items in self._ends.items():
             step = self._last_step(seen, place, needs, reached)
             if step is not None:
                 counts[step, self._word(step, outcome)] += items
+            elif outcome is Outcome.FAILED and not place:
+                self.untold_failures += items
         found = {OUTPUT_ID: NodeStatus(**self._items)}
         for index in range(len(self._flow.steps)):
             words = ("success", "failed", "skipped", "cancelled", "repeated")

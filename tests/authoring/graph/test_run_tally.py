@@ -61,6 +61,17 @@ def test_what_cannot_be_told_is_left_open() -> None:
     assert counts(branching) == {"/steps/0": {"success": 1}, "/steps/1": {}, "/steps/2": {}, "/output": {"success": 1}}
 
 
+def test_failures_whose_step_cannot_be_told_are_counted() -> None:
+    flow = flow_of(step("c"), step("x", {"$step": "c"}), step("y", {"$step": "c"}), output=[{"$step": "x"}, {"$step": "y"}])
+    tally = RunTally(flow, {2: "/output", 3: "/steps/1/input"})
+    tally.apply([StepCompleted(item, 0, OK, b"") for item in range(5)])
+    tally.apply([ItemCompleted(item, FAILED, b"") for item in range(4)])
+    tally.apply([StepCompleted(4, 1, OK, b""), ItemCompleted(4, FAILED, b"")])
+    steps = [counts(tally)[f"/steps/{index}"] for index in range(3)]
+    assert steps == [{"success": 5}, {"success": 1, "failed": 1}, {"failed": 1}]
+    assert tally.untold_failures == 2
+
+
 def test_an_error_that_names_its_place_counts_there() -> None:
     tally = RunTally(CHAIN, {0: "/steps/1/input/x", 1: "/output"})
     tally.apply([StepCompleted(0, 0, OK, b""), ItemCompleted(0, FAILED, b""), ItemCompleted(1, FAILED, b"")])
