@@ -129,6 +129,20 @@ def test_a_file_that_is_not_there_is_a_mistake_of_the_command_line(shell: Shell)
     assert shell.run("validate").code == 2
 
 
+def test_tests_that_could_not_run_are_errors(shell: Shell) -> None:
+    case = "    - {name: a, inptu: 1}\n"
+    shell.write("f.yaml", FINE + f"test:\n  confg: {{}}\n  cases:\n{case}    - {{name: b, input: 1, output: 1}}\n")
+    done = shell.run("validate", "f.yaml")
+    assert done.code == 1
+    places = [line.split(": ", 1)[0] for line in done.out.splitlines()]
+    assert places == ["f.yaml:5:10", "f.yaml:7:7", "f.yaml:7:24", "f.yaml:8:35"]
+    assert "error: unknown field 'confg'; did you mean 'config'? (schemaViolation 2002)" in done.out
+    shell.write("f.yaml", FINE + "test:\n  cases:\n    - {name: b, input: 1, output: {outcome: success, value: 1}}\n")
+    assert shell.run("validate", "f.yaml").code == 0
+    shell.write("f.yaml", FINE + "test: 5\n")
+    assert len(shell.run("validate", "f.yaml").out.splitlines()) == 1
+
+
 def test_json_is_one_document_with_the_flows_id(shell: Shell) -> None:
     shell.write("f.yaml", FINE)
     [line] = shell.run("validate", "f.yaml", "--json").lines
@@ -206,7 +220,8 @@ def test_a_plugin_that_does_not_start_is_one_note_and_its_components_are_untyped
 
 def test_the_summary_says_so_where_findings_are_no_longer_counted(shell: Shell) -> None:
     steps = [{"id": f"s{index}", "component": "/no/where"} for index in range(1_200)]
-    shell.write("f.json", {"name": "f", "description": "d", "steps": steps, "output": [{"$step": one["id"]} for one in steps]})
+    used = [{"$step": one["id"]} for one in steps]
+    shell.write("f.json", {"name": "f", "description": "d", "steps": steps, "output": used})
     done = shell.run("validate", "f.json")
     assert done.out.count("\n") == 1_000
     assert done.err.endswith("1 flow checked: 1000 or more errors\n")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowspan.errors import FlowspanError
 from gateway.authoring.checking.configured import PathRecorder
+from gateway.authoring.flow_tests import FlowTestsError, read_tests
 from runtime_core.flow.diagnostics import Diagnostic, Level
 from runtime_core.flow.inspection import Inspection, inspect_document, inspect_flow
 from runtime_core.flow.parse import check_flow
@@ -63,5 +64,23 @@ def check_file(file: FlowFile, components: KnownComponents | None) -> CheckedFil
     if file.document is None:
         return CheckedFile(file, None, None)
     found = inspect_document(file.document, components)
+    found = replace(found, findings=(*found.findings, *_of_tests(file.document, file.name, found.findings)))
     flow_id = None if found.types is None else blob_id_of_json(to_stored_json(file.document))
     return CheckedFile(file, found, flow_id)
+
+
+def _of_tests(document: SourceDocument, name: str, known: tuple[Diagnostic, ...]) -> list[Diagnostic]:
+    """What keeps `flowspan test` from running the flow's tests, where nothing is known at that place."""
+    if not isinstance(document.value, dict) or document.value.get("test") is None:
+        return []
+    try:
+        read_tests(document, name)
+    except FlowTestsError as error:
+        places = {finding.path for finding in known}
+        return [
+            finding if mistake.position is None else finding.at(mistake.position.line, mistake.position.column)
+            for mistake in error.mistakes
+            if mistake.pointer not in places
+            for finding in [Diagnostic(2002, mistake.message, mistake.pointer, Level.ERROR)]
+        ]
+    return []
