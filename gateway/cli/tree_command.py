@@ -56,9 +56,8 @@ def _told(watch: TreeWatch, status: RunStatus, *, as_json: bool) -> str:
     if as_json:
         return msgspec.json.encode({"run": msgspec.Raw(run_status_to_wire(status))}).decode()
     depth, above = 0, status.description.parent_run_id
-    statuses = watch.statuses
-    while above is not None and above in statuses:
-        depth, above = depth + 1, statuses[above].description.parent_run_id
+    while above is not None and (parent := watch.status(above)) is not None:
+        depth, above = depth + 1, parent.description.parent_run_id
     items = status.items
     name = status.description.flow_name or status.description.flow_id[:19]
     counts = f"{items.success} of {items.total} succeeded"

@@ -9,12 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 from flowspan.errors import NotFoundError, Reason, UnavailableError
 from runtime_core.api import WatchBatch
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
+
+
+OPENED_AT_ONCE: Final = 64
+"""Runs of a tree that are read ahead of what was handed out."""
 
 
 class EndedLog:
@@ -71,6 +76,11 @@ class RunWatcher:
         log = self._log
         over = log.is_over if isinstance(log, EndedLog) else log.committed.status.is_terminal
         return over and self.cursor >= log.committed_seq
+
+    @property
+    def has_news(self) -> bool:
+        """Something is durable that was not handed out."""
+        return self.cursor < self._log.committed_seq
 
     async def next_batch(self) -> WatchBatch | None:
         """See `RunWatch.next_batch`."""
@@ -185,7 +195,8 @@ class TreeWatcher:
         self._watchers: dict[str, RunWatcher] = {root_run_id: root}
         self._tasks: dict[str, asyncio.Task[WatchBatch | None]] = {}
         self._known: set[str] = {root_run_id}
-        self._is_listed = False
+        self._is_listed = self._has_begun = False
+        self._ready: deque[str] = deque()  # whose task is done
         self._to_open: deque[str] = deque()
         self._admitted: list[tuple[str, str | None]] = []
         self._news = asyncio.Event()
@@ -200,18 +211,21 @@ class TreeWatcher:
         """See `RunWatch.next_batch`; `through_seq` is the cursor of `run_id`."""
         while True:
             await self._discover()
-            if not self._tasks:
-                return None
-            news = asyncio.ensure_future(self._news.wait())
-            try:
-                done, _ = await asyncio.wait([news, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                news.cancel()
-            for run_id in [run_id for run_id, task in self._tasks.items() if task in done]:
+            while self._ready:
+                run_id = self._ready.popleft()
                 batch = self._result(run_id, self._tasks.pop(run_id))
+                self._has_begun = True
                 if batch is not None:
                     self._follow(run_id)
                     return WatchBatch(batch.rows, batch.through_seq, run_id, is_last=False)
+                if run_id != self._root_run_id:
+                    await self._watchers.pop(run_id).aclose()
+            if self._to_open and self._has_begun:
+                await asyncio.sleep(0)  # those that were opened may have something by now
+            elif self._tasks:
+                await self._news.wait()
+            elif not self._admitted:
+                return None
 
     async def wait_for_slot(self) -> None:
         await self._watchers[self._root_run_id].wait_for_slot()
@@ -240,6 +254,8 @@ class TreeWatcher:
             self._to_open += [run_id for run_id in await self._members() if run_id not in self._known]
             self._known.update(self._to_open)
             self._is_listed = True
+            # Who is told of a sub-run has heard of the run at the top.
+            self._has_begun = not self._watchers[self._root_run_id].has_news
             self._follow(self._root_run_id)
         self._news.clear()
         admitted, self._admitted = self._admitted, []
@@ -247,7 +263,12 @@ class TreeWatcher:
             if parent_run_id in self._known and run_id not in self._known:
                 self._known.add(run_id)
                 self._to_open.append(run_id)
-        while self._to_open:
+        if not self._has_begun:
+            return
+        # A few at a time: each reads ahead.
+        for _ in range(OPENED_AT_ONCE - len(self._ready)):
+            if not self._to_open:
+                break
             run_id = self._to_open[0]
             try:
                 self._watchers[run_id] = await self._open_watch(run_id, self._cursors.get(run_id, 0))
@@ -257,4 +278,10 @@ class TreeWatcher:
             self._to_open.popleft()
 
     def _follow(self, run_id: str) -> None:
-        self._tasks[run_id] = asyncio.ensure_future(self._watchers[run_id].next_batch())
+        task = self._tasks[run_id] = asyncio.ensure_future(self._watchers[run_id].next_batch())
+        task.add_done_callback(lambda done: self._on_done(run_id, done))
+
+    def _on_done(self, run_id: str, task: asyncio.Task[WatchBatch | None]) -> None:
+        if self._tasks.get(run_id) is task:
+            self._ready.append(run_id)
+            self._news.set()

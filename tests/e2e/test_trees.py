@@ -66,3 +66,40 @@ async def test_the_blocking_client_follows_trees_as_well(tmp_path: Path) -> None
 
     async with house(listen=address):
         assert results_of(await asyncio.to_thread(follow)) == {"top": [1], "middle": ["x"], "inner": ["x"]}
+
+
+SLOW: dict[str, Any] = {
+    "name": "slow",
+    "steps": [{"id": "s", "component": "/builtin/sleep", "input": {"duration_ms": 300}}],
+    "output": {"$step": "s"},
+}
+WAITS: dict[str, Any] = {
+    "name": "waits",
+    "steps": [{"id": "e", "component": "/builtin/eval", "input": {"flow": {"$literal": SLOW}, "input": None}}],
+    "output": {"$step": "e", "path": "$.result.outcome"},
+}
+
+
+async def test_a_sub_run_that_is_deleted_while_nobody_is_connected_does_not_keep_the_watch_open(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/s"
+    async with house(listen=address), AsyncClient(address) as client, asyncio.timeout(20):
+        run = await client.submit(WAITS, [None])
+        async with client.watch_tree(run.run_id) as watch:
+            child = None
+            while child is None:
+                news = await watch.next_news()
+                assert news is not None
+                if news.status.description.flow_name == "slow":
+                    assert not news.status.is_terminal
+                    child = news.status.run_id
+            await watch.aclose()
+            async with client.watch(child) as ending, client.watch(run.run_id) as ends_too:
+                assert len([one async for one in ending]) == 1
+                assert len([one async for one in ends_too]) == 1
+            await client.delete(child)
+            async for _ in watch:
+                pass
+            top = watch.status(run.run_id)
+            assert top is not None
+            assert top.is_terminal
+            assert watch.status("unheard of") is None

@@ -9,9 +9,9 @@ from typing import cast
 
 from flowspan.client.channel import Connection
 from flowspan.client.resuming import Message, ResumingStream, StreamCall
-from flowspan.errors import FlowspanError
+from flowspan.errors import FlowspanError, NotFoundError
 from flowspan.protobuf.segments import decode_segments
-from flowspan.v1.run_service_pb2 import WatchOptions, WatchRunRequest
+from flowspan.v1.run_service_pb2 import GetRunRequest, WatchOptions, WatchRunRequest
 from flowspan.view.fold import RunFold
 from flowspan.view.status import ItemResult, RunStatus
 
@@ -38,6 +38,7 @@ class TreeWatch:
         self._read_blob = read_blob
         self._run_id = run_id
         self._folds: dict[str, RunFold] = {}
+        self._deleted: set[str] = set()
         self._stream = ResumingStream(connection, self._open, lambda: True, self._is_behind_the_end, self._located)
 
     @property
@@ -49,6 +50,11 @@ class TreeWatch:
     def statuses(self) -> Mapping[str, RunStatus]:
         """Every run that was heard of, by id, the one at the top first; without results."""
         return {run_id: fold.snapshot() for run_id, fold in self._folds.items() if fold.description is not None}
+
+    def status(self, run_id: str) -> RunStatus | None:
+        """One of `statuses`, without making all of them; None for a run that was not heard of."""
+        fold = self._folds.get(run_id)
+        return None if fold is None or fold.description is None else fold.snapshot()
 
     async def next_news(self) -> TreeNews | None:
         """What comes next, of one run; None when all have ended.
@@ -103,8 +109,22 @@ class TreeWatch:
         return TreeNews(fold.snapshot(), results)
 
     async def _is_behind_the_end(self) -> bool:
-        """The gateway ends the stream once every run has ended; a connection that breaks cleanly does so as well."""
-        return bool(self._folds) and all(fold.is_terminal for fold in self._folds.values())
+        """The gateway ends the stream once every run has ended; a connection that breaks cleanly does so as well. Of a sub-run
+        that ended and was deleted while nobody was connected, no end is ever heard."""
+        for run_id, fold in self._folds.items():
+            if not fold.is_terminal and run_id not in self._deleted and not await self._was_deleted(run_id):
+                return False
+        return bool(self._folds)
+
+    async def _was_deleted(self, run_id: str) -> bool:
+        if run_id == self._run_id:
+            return False
+        try:
+            await self._connection.unary(self._connection.stubs.runs.GetRun, GetRunRequest(run_id=run_id))
+        except NotFoundError:
+            self._deleted.add(run_id)
+            return True
+        return False
 
     def _open(self) -> StreamCall:
         cursors = {run_id: fold.through_seq for run_id, fold in self._folds.items()}
