@@ -65,9 +65,15 @@ def mock_answer(flow_result: bytes) -> CallAnswer:
     """The answer that a FlowResult of a configuration stands for.
 
     Raises:
-        ValueError: it is not a FlowResult, or its error has no code of the table; the text says what is wrong.
+        ValueError: it is not a FlowResult, has members that no such FlowResult has (a slip would be a mock that answers with
+            null), or an error without a code of the table; the text says what is wrong.
     """
     outcome, payload = flow_result_from_wire(flow_result)
+    given, known = msgspec.json.decode(flow_result, type=dict[str, msgspec.Raw]), _MEMBERS[outcome]
+    if unknown := [name for name in given if name not in known]:
+        raise ValueError(f"unknown member {unknown[0]!r}; known are {', '.join(known)}")
+    if "value" in given and "result" in given:
+        raise ValueError("result stands beside value, of which it is the older spelling; keep one of them")
     if outcome is Outcome.SUCCESS:
         return payload or b"null"
     if outcome is Outcome.SKIPPED:
@@ -80,7 +86,17 @@ def mock_answer(flow_result: bytes) -> CallAnswer:
     return CallFailure(FlowErrorCode(error.code), error.message, bytes(error.data) or None)
 
 
-class _Error(msgspec.Struct):
+_FAILED_MEMBERS: Final = ("outcome", "error")
+_MEMBERS: Final = {
+    Outcome.SUCCESS: ("outcome", "value", "result"),
+    Outcome.FAILED: _FAILED_MEMBERS,
+    Outcome.CANCELLED: _FAILED_MEMBERS,
+    Outcome.SKIPPED: ("outcome", "reason"),
+}
+"""`result`: the older spelling of `value`."""
+
+
+class _Error(msgspec.Struct, forbid_unknown_fields=True):
     code: str
     message: str
     data: msgspec.Raw = msgspec.Raw()

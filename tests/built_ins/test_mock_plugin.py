@@ -146,6 +146,10 @@ routes: { /builtin/openai: model }
         ("1: { outcome: failed }", 6, "error is missing"),
         ("1: { outcome: failed, error: { code: 500, message: x } }", 6, "Expected `str`, got `int` - at `$.code`"),
         ("1: { outcome: failed, error: { code: BROKEN, message: x } }", 6, "error.code is 'BROKEN'; it is one of TIMEOUT"),
+        ("1: { outcome: success, valeu: 3 }", 6, "unknown member 'valeu'; known are outcome, value, result"),
+        ("1: { outcome: success, value: 3, result: 4 }", 6, "result stands beside value"),
+        ("1: { outcome: skipped, value: 3 }", 6, "unknown member 'value'; known are outcome, reason"),
+        ("1: { outcome: failed, error: { code: TIMEOUT, message: x, dat: 1 } }", 6, "unknown field `dat`"),
         ("1: 5", 6, "dictionary"),
     ],
 )
