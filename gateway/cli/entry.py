@@ -387,6 +387,12 @@ def run_command() -> int:
         return report(error, as_json="--json" in sys.argv)
     except KeyboardInterrupt:
         return 130
+    except Exception as error:
+        from gateway.cli.output import OutputClosedError
+
+        if isinstance(error, OutputClosedError):
+            return 1
+        raise
     return 0
 
 

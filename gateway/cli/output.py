@@ -12,7 +12,7 @@ from typing import IO, Self
 from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import ItemResult
 from flowspan.view.wire import item_result_to_wire
-from gateway.cli.exits import UsageError
+from gateway.cli.exits import UsageError, say
 
 
 class OutputClosedError(Exception):
@@ -63,7 +63,9 @@ def write_stdout(data: bytes) -> None:
     try:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            say(f"flowspan: standard output: {error.strerror or error}")
         # What is still buffered has nowhere to go; the interpreter must not try again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputClosedError from error

@@ -16,7 +16,7 @@ from pathlib import Path
 from flowspan.client import AsyncClient, RawJson
 from flowspan.errors import FlowspanError
 from flowspan.jsonrpc import decode_payload
-from flowspan.view.events import Outcome
+from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.flow_result import flow_result_to_wire
 from flowspan.view.status import ItemResult
 from gateway.authoring.flow_tests import (
@@ -166,7 +166,7 @@ async def _run_file(client: AsyncClient, plan: _Planned, options: Options) -> Fi
     began = time.perf_counter()
     flow = plan.flow
     results: dict[int, ItemResult] = {}
-    run_id, began_us = None, 0
+    run_id, began_us, was_cut_off = None, 0, False
     error: FlowspanError | None = None
     variables = None if flow.tests.variables is None else decode_payload(encode_exact(flow.tests.variables))
     try:
@@ -186,18 +186,19 @@ async def _run_file(client: AsyncClient, plan: _Planned, options: Options) -> Fi
             run_id = follow.run_id
             if (status := follow.status) is not None:
                 began_us = status.description.created_at_us
+                was_cut_off = status.status is RunStatusCode.CANCELLED
     except FlowspanError as raised:
         error = raised
     cases = [] if error is not None and not results else [
-        _judged(case, results.get(index), began_us) for index, case in enumerate(plan.cases)
+        _judged(case, results.get(index), began_us, was_cut_off) for index, case in enumerate(plan.cases)
     ]  # fmt: skip
     told = FileReport(flow.name, cases, time.perf_counter() - began, run_id, error)
     return await asyncio.to_thread(_updated, flow, told) if options.update and error is None else told
 
 
-def _judged(case: Case, result: ItemResult | None, began_us: int) -> CaseReport:
-    if result is None or result.outcome is Outcome.CANCELLED:
-        # What a deadline cut off says nothing about the flow.
+def _judged(case: Case, result: ItemResult | None, began_us: int, was_cut_off: bool) -> CaseReport:
+    if result is None or (was_cut_off and result.outcome is Outcome.CANCELLED):
+        # What a deadline cut off says nothing about the flow; a component may answer with this code of its own accord.
         return judge(case, None)
     actual = decode_exact(flow_result_to_wire(result.outcome, result.payload, is_blob=result.is_blob))
     assert isinstance(actual, dict)
@@ -221,13 +222,15 @@ def _replace(flow: FlowFile, data: bytes) -> None:
     """The new bytes in one step, with the file's own mode; behind a link, where it leads.
 
     Raises:
-        UsageError: the file has changed since it was read, or cannot be written.
+        UsageError: the file has changed since it was read, is read-only, or cannot be written.
     """
     path = flow.path.resolve()
     try:
         if path.read_bytes() != flow.document.data:
             raise UsageError(f"{flow.name}: the file has changed while its tests ran; run them again")
         mode = path.stat().st_mode
+        if not mode & 0o222:  # another file in its place would need no right to write to it
+            raise UsageError(f"{flow.name}: cannot be written: it is read-only")
         descriptor, new = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -57,8 +57,8 @@ class Configuration:
 def find_flows(paths: Sequence[Path]) -> tuple[list[FlowFile], list[FlowspanError]]:
     """The flows with tests at these paths, in their order and in that of their names; and what is wrong with others.
 
-    A file that is named must have tests. Of those that a search finds, only flows with tests count; hidden directories and
-    `node_modules` are left out.
+    A file that is named must have tests. Of those that a search finds, only flows with tests count; hidden directories,
+    `node_modules` and what is no regular file are left out.
     """
     flows: list[FlowFile] = []
     errors: list[FlowspanError] = []
@@ -111,7 +111,8 @@ def configuration_of(flow: FlowFile, given: Path | None) -> Configuration:
 def _candidates(directory: Path) -> Iterator[Path]:
     for here, directories, names in os.walk(directory):
         directories[:] = sorted(name for name in directories if not name.startswith(".") and name not in _SKIPPED)
-        yield from (Path(here, name) for name in sorted(names) if name.endswith(SUFFIXES))
+        # Editors leave links that lead nowhere beside an open file; opening a pipe would wait for its other end.
+        yield from (Path(here, name) for name in sorted(names) if name.endswith(SUFFIXES) and os.path.isfile(f"{here}/{name}"))
 
 
 def _read(path: Path, *, is_named: bool) -> FlowFile | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import stat
+import subprocess
 from typing import Any
 from xml.etree import ElementTree
 
@@ -118,6 +120,38 @@ def test_an_update_goes_through_links_and_keeps_the_layout_of_json(shell: Shell)
     assert (shell.directory / "flow.json").is_symlink()
     assert json.loads(real.read_text()) == flow(case("a", 1, 1), case("b", [1.5], [1.5]))
     assert real.read_text().startswith(text[: text.index('"value": 2')] + '"value": 1')
+
+
+def test_an_update_leaves_a_file_that_is_read_only_alone(shell: Shell) -> None:
+    path = shell.write("flow.yaml", WRONG)
+    path.chmod(0o444)
+    done = shell.run("test", "flow.yaml", "--update")
+    assert (done.code, path.read_text()) == (2, WRONG)
+    assert "flow.yaml: cannot be written: it is read-only" in done.out
+    assert [found.name for found in shell.directory.iterdir() if "flow.yaml" in found.name] == ["flow.yaml"]
+
+
+def test_a_search_passes_over_what_is_no_file(shell: Shell) -> None:
+    (shell.directory / "flows").mkdir()
+    shell.write("flows/flow.yaml", GREETING)
+    (shell.directory / "flows/.#flow.yaml").symlink_to("somebody@somewhere.1")
+    os.mkfifo(shell.directory / "flows/pipe.yaml")
+    done = shell.run("test", "flows", "--json", "-q")
+    assert (done.code, [found["file"] for found in done.lines[0]["files"]]) == (0, ["flows/flow.yaml"])
+
+
+def test_a_component_may_say_itself_that_it_was_cancelled(shell: Shell) -> None:
+    behaviors = {"1": {"outcome": "failed", "error": {"code": "CANCELLED", "message": "not now"}}}
+    config = {"plugins": {"m": {"type": "mock", "components": {"/a": {"behaviors": behaviors}}}}, "routes": {"/m": "m"}}
+    expected = {"outcome": "failed", "error": {"code": "CANCELLED"}}
+    document = {
+        "name": "f",
+        "steps": [{"id": "a", "component": "/m/a", "input": {"$input": "$"}}],
+        "output": {"$step": "a"},
+        "test": {"config": config, "cases": [{"name": "x", "input": 1, "output": expected}]},
+    }
+    shell.write("flow.json", document)
+    assert shell.run("test", "flow.json").code == 0
 
 
 def test_only_chosen_cases_run(shell: Shell) -> None:
@@ -276,6 +310,39 @@ def test_a_report_for_other_programs_is_written_where_it_is_asked_for(shell: She
     assert [(found.attrib["name"], found.find("failure") is not None) for found in suite] == [("Ann", True), ("nobody", False)]
     nowhere = shell.run("test", "flow.yaml", "--junit", "no/such/out.xml", "-q")
     assert (nowhere.code, "--junit no/such/out.xml: " in nowhere.err) == (2, True)
+
+
+def test_results_that_find_no_room_are_missed_aloud(shell: Shell) -> None:
+    shell.write("flow.yaml", GREETING)
+    for words in (
+        ("test", "flow.yaml"),
+        ("test", "flow.yaml", "--json"),
+        ("run", "flow.yaml", "--input-json", '{"name": "Ann"}'),
+    ):
+        with open("/dev/full", "wb") as full:  # writing to it says that the disk is full
+            done = subprocess.run(
+                shell.command(*words),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                cwd=shell.directory,
+                env=shell.environment,
+                timeout=WAIT_S,
+            )
+        assert done.returncode != 0
+        assert b"flowspan: standard output: No space left on device" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_gone_is_nothing_to_talk_about(shell: Shell) -> None:
+    shell.write("flow.yaml", GREETING)
+    for words in (("test", "flow.yaml", "-q"), ("test", "flow.yaml", "--json", "-q"), ("schema", "flow")):
+        process = shell.start(*words)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        with process.stderr as errors:
+            assert errors.read() == b""
+        assert process.wait(WAIT_S) == 1
 
 
 EDITOR = """\
