@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -60,7 +61,9 @@ def _value(path: str, data: bytes, form: str) -> bytes:
     """The file's content as compact JSON, numbers exact."""
     try:
         if form == "json":
-            return encode_json(decode_json(data, what=repr(path)))
+            data = data.removeprefix(BOM_UTF8)  # as YAML's readers do (RFC 8259, 8.1 allows it)
+            decode_json(data, what=repr(path))
+            return msgspec.json.format(data, indent=-1)  # as it stands there: floats keep their digits
         if form == "yaml":
             return encode_json(load_yaml(data))
         return encode_json(data.decode())

@@ -36,6 +36,8 @@ async def h(data: Path) -> AsyncIterator[House]:
     ("name", "content", "form", "value"),
     [
         ("a.json", b'{\n  "n": 12345678901234567890, "f": 1.0 }\n', "json", b'{"n":12345678901234567890,"f":1.0}'),
+        ("a.json", b'[1.10, 0.12345678901234567890, 1E5, "\\u0041"]', "json", b'[1.10,0.12345678901234567890,1E5,"\\u0041"]'),
+        ("a.json", b'\xef\xbb\xbf{"a": 1}', "json", b'{"a":1}'),
         ("a.yaml", b"n: 12345678901234567890\nno: no\nf: 1.0\n", "yaml", b'{"n":12345678901234567890,"no":"no","f":1.0}'),
         ("A.YML", b"- 1\n- ~\n", "yaml", b"[1,null]"),
         ("a.txt", "gr\u00fc\u00df\n".encode(), "text", '"gr\u00fc\u00df\\n"'.encode()),

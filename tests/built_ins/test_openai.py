@@ -21,7 +21,7 @@ from tests.built_ins.gateways import call, configured, refused
 from tests.built_ins.model_server import Answer, ModelServer, model_server, says
 from tests.e2e.house import House
 
-KEY = "sk-te/st-012\"34\\56789"
+KEY = 'sk-te/st-012"34\\56789'
 ASK = {"messages": [{"role": "user", "content": "Hi"}]}
 
 
