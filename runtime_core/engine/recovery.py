@@ -26,6 +26,7 @@ from flowspan.view.status import RunDescription
 from runtime_core.engine.open_run import CANCELLED_PAYLOAD, OpenRun
 from runtime_core.engine.settings import RunSettings
 from runtime_core.flow.execution import ItemExecution, ReadyCall
+from runtime_core.flow.variables import NO_VARIABLES
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.model.machine import RunMachine
 from runtime_core.ports import RunRecord
@@ -65,8 +66,9 @@ class _Underway:
                     pass
 
 
-async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
-    """Take one run over and make it go on. None if another gateway was faster.
+async def recover_run(runtime: Runtime, record: RunRecord, *, cancel_reason: str | None = None) -> OpenRun | None:
+    """Take one run over and make it go on, or end with `cancel_reason`, for which its secrets are not needed. None if another
+    gateway was faster.
 
     Raises:
         PreconditionError: its secrets cannot be unsealed.
@@ -75,7 +77,7 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
     description = msgspec.json.decode(record.description, type=RunDescription)
     settings = msgspec.json.decode(record.settings, type=RunSettings)
     plan = await runtime.flows.plan(record.namespace, description.flow_id, _bytes(settings.overrides))
-    variables = runtime.variables.restore(plan, settings)
+    variables = NO_VARIABLES if cancel_reason is not None else runtime.variables.restore(plan, settings)
     if not await runtime.store.adopt_run(record, runtime.epoch):
         return None
     machine = RunMachine(description.total, description.max_concurrency)
@@ -101,8 +103,13 @@ async def recover_run(runtime: Runtime, record: RunRecord) -> OpenRun | None:
     parent, is_cancelled = await _find_parent(runtime, record.namespace, description.parent_run_id, settings.detached)
     if is_cancelled:
         machine.request_cancel("its parent was cancelled while it was submitted")
+    if cancel_reason is not None:
+        machine.request_cancel(cancel_reason)
     try:
         for item_index, history in underway.history.items():
+            if cancel_reason is not None:
+                machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+                continue
             _restart(run, item_index, await run.inputs.fetch(item_index), history)
     except (DataLossError, NotFoundError) as error:
         log.error("inputs_lost", run_id=run.run_id, message=error.message)

@@ -42,6 +42,7 @@ from runtime_core.ports import (
     ComponentServer,
     InputChunk,
     RunObserver,
+    RunRecord,
     RunTrace,
     SecretBox,
     SegmentCodec,
@@ -325,11 +326,25 @@ class Runtime:
         if run is None:
             record = await self.queries.record(namespace, run_id)
             run = self.runs.find(namespace, run_id)
+            if run is None and run_id in self.runs.not_recovered and not record.status.is_terminal:
+                run = await asyncio.shield(self._own(self._recover_to_cancel(record, reason or "cancelled by request")))
             if run is None:
                 refuse_not_ended(record, self.runs)
                 return await self.queries.status(record), 0
         unconfirmed = await asyncio.shield(self._own(self._cancels.cancel(run, reason or "cancelled by request")))
         return await self.queries.get_status(namespace, run_id), unconfirmed
+
+    async def _recover_to_cancel(self, record: RunRecord, reason: str) -> OpenRun | None:
+        """A run that waits for something which may never come, such as its key, can be ended all the same."""
+        self.refuse_if_not_serving()
+        why = self.runs.not_recovered.pop(record.run_id, None)
+        if why is None:
+            return None  # somebody else is about it
+        try:
+            return await recover_run(self, record, cancel_reason=reason)
+        except BaseException:
+            self.runs.not_recovered[record.run_id] = why
+            raise
 
     async def delete_run(self, run_id: str, *, namespace: str = "default") -> None:
         run_id = parse_run_id(run_id)

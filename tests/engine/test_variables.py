@@ -373,3 +373,42 @@ async def test_the_same_request_spelled_differently_finds_its_run(first: bytes |
         run = await here.submit(flow_id, [b"1"], variables=first, request_id="once")
         again = await here.submit(flow_id, [b"1"], variables=second, request_id="once")
         assert again.run_id == run.run_id
+
+
+async def test_a_run_whose_key_is_gone_for_good_can_be_cancelled_and_deleted() -> None:
+    store = MemoryStore()
+    async with house(lambda call: None, store=store) as here:
+        run = await submitted(here, secret_flow(), {"key": SECRET})
+        await here.wait_until(lambda: len(here.server.open) == 1)
+    async with house(store=store, secrets=LostKey()) as here:
+        states = await asyncio.gather(
+            *(here.runtime.cancel_run(run.run_id, reason="enough") for _ in range(3)), return_exceptions=True
+        )
+        assert any(isinstance(state, tuple) for state in states)
+        fold = await here.follow(run.run_id)
+        assert [result.outcome for result in fold.results] == [Outcome.CANCELLED]
+        assert fold.cancel_reason == "enough"
+        assert here.server.seen == []
+        status = await here.runtime.get_run(run.run_id, max_bytes=1 << 20)
+        assert status.is_terminal
+        assert status.progress is None
+        await here.runtime.delete_run(run.run_id)
+        assert await runs(here) == 0
+
+
+async def test_a_run_that_waits_for_its_key_goes_on_with_a_later_attempt_after_starts_in_vain() -> None:
+    store = MemoryStore()
+    async with house(lambda call: None, store=store) as here:
+        box = here.runtime.variables._box
+        run = await submitted(here, secret_flow(), {"key": SECRET}, request_id="once")
+        await here.wait_until(lambda: len(here.server.open) == 1)
+    for _ in range(2):
+        async with house(store=store, secrets=LostKey()) as here:
+            again = await submitted(here, secret_flow(), {"key": SECRET}, request_id="once")
+            assert again.run_id == run.run_id
+            with pytest.raises(PreconditionError):
+                await here.runtime.delete_run(run.run_id)
+            assert await runs(here) == 1
+    async with house(store=store, secrets=box) as here:
+        await here.follow(run.run_id)
+        assert here.server.seen == [(0, "a", 2)]
