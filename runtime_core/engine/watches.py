@@ -17,7 +17,6 @@ from runtime_core.engine.open_run import OpenRun
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
 
-
 OPENED_AT_ONCE: Final = 64
 """Runs of a tree that are read ahead of what was handed out."""
 
