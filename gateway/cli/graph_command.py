@@ -127,7 +127,7 @@ async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, 
         statuses = tally.statuses()
         note = f"run {run_id}: {_counts(status.items)}"
         if tally.untold_failures:
-            note += f"; at which step {tally.untold_failures:,} of them failed, the log does not tell"
+            note += f"; where {tally.untold_failures:,} failed is not known"
         return with_statuses(drawn, statuses, title=title, note=note)
 
 

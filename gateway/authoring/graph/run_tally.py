@@ -41,7 +41,8 @@ class RunTally:
         self._seen: dict[int, int] = {}
         self._steps: Counter[tuple[int, str]] = Counter()
         self._items: Counter[str] = Counter()
-        self._ends: Counter[tuple[int, Outcome, str]] = Counter()
+        self._failing: set[int] = set()
+        self._ends: Counter[tuple[int, Outcome, str, bool]] = Counter()
         self._is_journaled = False
         self.untold_failures = 0
         """Failed items of which `statuses` could not tell at which step they did; known once it was asked."""
@@ -52,24 +53,29 @@ class RunTally:
             if type(event) is StepCompleted:
                 self._is_journaled = True
                 self._seen[event.item_index] = self._seen.get(event.item_index, 0) | 1 << event.step_index
-                self._steps[event.step_index, self._word(event.step_index, event.outcome)] += 1
+                word = self._word(event.step_index, event.outcome)
+                self._steps[event.step_index, word] += 1
+                if word == "failed":
+                    self._failing.add(event.item_index)
             elif type(event) is AttemptEnded:
                 self._steps[event.step_index, "repeated"] += 1
             elif type(event) is ItemCompleted:
                 self._items[_WORDS[event.outcome]] += 1
                 place = self._failed_at.get(event.item_index, "") if event.outcome is Outcome.FAILED else ""
-                self._ends[self._seen.pop(event.item_index, 0), event.outcome, place] += 1
+                is_told = event.item_index in self._failing
+                self._failing.discard(event.item_index)
+                self._ends[self._seen.pop(event.item_index, 0), event.outcome, place, is_told] += 1
 
     def statuses(self) -> dict[str, NodeStatus]:
         """By node id: all steps, and the output with the items."""
         counts = Counter(self._steps)
         needs, reached = self._structure()
         self.untold_failures = 0
-        for (seen, outcome, place), items in self._ends.items():
+        for (seen, outcome, place, is_told), items in self._ends.items():
             step = self._last_step(seen, place, needs, reached)
             if step is not None:
                 counts[step, self._word(step, outcome)] += items
-            elif outcome is Outcome.FAILED and not place:
+            elif outcome is Outcome.FAILED and not place and not is_told:
                 self.untold_failures += items
         found = {OUTPUT_ID: NodeStatus(**self._items)}
         for index in range(len(self._flow.steps)):

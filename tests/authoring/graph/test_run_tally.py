@@ -67,8 +67,9 @@ def test_failures_whose_step_cannot_be_told_are_counted() -> None:
     tally.apply([StepCompleted(item, 0, OK, b"") for item in range(5)])
     tally.apply([ItemCompleted(item, FAILED, b"") for item in range(4)])
     tally.apply([StepCompleted(4, 1, OK, b""), ItemCompleted(4, FAILED, b"")])
+    tally.apply([StepCompleted(5, 0, FAILED, b""), ItemCompleted(5, FAILED, b"")])
     steps = [counts(tally)[f"/steps/{index}"] for index in range(3)]
-    assert steps == [{"success": 5}, {"success": 1, "failed": 1}, {"failed": 1}]
+    assert steps == [{"success": 5, "failed": 1}, {"success": 1, "failed": 1}, {"failed": 1}]
     assert tally.untold_failures == 2
 
 
