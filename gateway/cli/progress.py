@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TextIO
 
 import msgspec
 
@@ -38,13 +38,22 @@ class Display(Protocol):
         ...
 
 
-def choose_display(title: str, *, quiet: bool, as_json: bool) -> Display:
-    """A bar if stderr is a terminal, else lines; nothing if `quiet`."""
+def choose_display(title: str, *, quiet: bool, as_json: bool, beside_results: bool = False) -> Display:
+    """A bar if stderr is a terminal, else lines; nothing if `quiet`.
+
+    Args:
+        beside_results: results go to stdout meanwhile. Where that is a terminal, too, they would stand in the bar's line; they
+            are progress enough.
+    """
     if quiet:
         return Silence()
-    if not as_json and sys.stderr is not None and sys.stderr.isatty():
+    if not as_json and _is_terminal(sys.stderr) and not (beside_results and _is_terminal(sys.stdout)):
         return Bar(title)
     return Lines(as_json=as_json)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
 
 
 class Silence:

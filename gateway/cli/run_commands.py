@@ -95,7 +95,8 @@ def watch(
             by_index = order is ResultOrder.BY_INDEX
             follow = client.watch(run_id, after_seq, order if by_index else None)
             with ResultWriter(output, is_single=False) as writer:
-                return await _follow(client, follow, writer, title=run_id, quiet=quiet, as_json=as_json)
+                display = choose_display(run_id, quiet=quiet, as_json=as_json, beside_results=output is None)
+                return await _follow(client, follow, writer, display, quiet=quiet, as_json=as_json)
 
     return interruptible(main, lambda: f"to go on: flowspan watch {run_id}")
 
@@ -136,8 +137,13 @@ def _carry_out(
                 )
                 started.append(follow)
                 with _writer(request.output, inputs.is_single, tracer) as writer:
-                    title = Path(request.flow).name
-                    code = await _follow(client, follow, writer, title=title, quiet=request.quiet, as_json=request.as_json)
+                    display = choose_display(
+                        Path(request.flow).name,
+                        quiet=request.quiet,
+                        as_json=request.as_json,
+                        beside_results=request.output is None,
+                    )
+                    code = await _follow(client, follow, writer, display, quiet=request.quiet, as_json=request.as_json)
                 if tracer is not None and flow is not None and follow.status is not None:
                     await tracer.tell(client, follow.status.description, flow, options, as_json=request.as_json)
                 return code
@@ -154,11 +160,13 @@ def _carry_out(
             return interruptible(main, remedy)
 
 
-async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, title: str, quiet: bool, as_json: bool) -> int:
+async def _follow(
+    client: AsyncClient, watch: Watch, writer: ResultWriter, display: Display, *, quiet: bool, as_json: bool
+) -> int:
     """Write every result, show progress, and say at the end how it went."""
     batches = 0
 
-    async def ask_why_nothing_comes(display: Display) -> None:
+    async def ask_why_nothing_comes() -> None:
         known = 0
         while True:
             await asyncio.sleep(ASK_EVERY_S)
@@ -171,8 +179,8 @@ async def _follow(client: AsyncClient, watch: Watch, writer: ResultWriter, *, ti
             known = batches
 
     async with watch:
-        with choose_display(title, quiet=quiet, as_json=as_json) as display:
-            asking = None if quiet else asyncio.create_task(ask_why_nothing_comes(display))
+        with display:
+            asking = None if quiet else asyncio.create_task(ask_why_nothing_comes())
             try:
                 while batch := await watch.next_batch():
                     batches += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from flowspan.errors import ConflictError, FlowspanError, InvalidArgumentError, Reason, StorageError, UnavailableError
 from flowspan.view.status import ItemCounts
 from gateway.cli.exits import exit_code_of
-from gateway.cli.progress import Lines
+from gateway.cli.progress import Bar, Lines, Silence, choose_display
 from gateway.config import ConfigError, Problem
 
 from .conftest import Shell
@@ -117,6 +118,23 @@ def test_plain_progress_is_sparse_and_counts_only_its_own_time(capsys: pytest.Ca
         "flowspan: 1120/2000 items, 5 failed, 10/s, 1 min left",
         "flowspan: 1220/2000 items, 5 failed, 10/s, 1 min left",
     ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_does_not_share_its_line_with_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert type(choose_display("f", quiet=False, as_json=False, beside_results=True)) is Bar
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert type(choose_display("f", quiet=False, as_json=False, beside_results=True)) is Lines
+    assert type(choose_display("f", quiet=False, as_json=False)) is Bar
+    assert type(choose_display("f", quiet=True, as_json=False)) is Silence
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert type(choose_display("f", quiet=False, as_json=False)) is Lines
 
 
 def test_what_a_run_waits_for_is_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
