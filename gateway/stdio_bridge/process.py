@@ -24,7 +24,7 @@ from typing import Final
 
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec, StartError, plan_launch
-from gateway.stdio_bridge.stderr_ring import StderrRing, printable
+from gateway.stdio_bridge.stderr_ring import MAX_RING_BYTES, StderrRing, printable
 from runtime_core.model.redaction import KNOWN_SECRETS
 
 PIPE_BYTES: Final = 1024 * 1024
@@ -191,7 +191,12 @@ class ComponentProcess:
 
     def stderr_tail(self, max_bytes: int = STDERR_TAIL_BYTES) -> str:
         """Last lines of stderr so far, printable."""
-        return KNOWN_SECRETS.text(self._ring.tail(max_bytes))
+        # Secrets go first: none is cut into a part that nobody knows.
+        text = KNOWN_SECRETS.text(self._ring.tail(MAX_RING_BYTES))
+        if len(text) <= max_bytes:
+            return text
+        last = text[-max_bytes:]
+        return last.partition("\n")[2] or last
 
     # -- stdin ---------------------------------------------------------------------------------------------------------------
 
@@ -483,7 +488,7 @@ class ComponentProcess:
             start_error=start_error,
             stop_was_requested=self._stop_was_requested,
             stderr_tail=self.stderr_tail(),
-            half_line=KNOWN_SECRETS.text(printable(self._last_chunk[self._last_chunk.rfind(b"\n") + 1 :][-HALF_LINE_BYTES:])),
+            half_line=KNOWN_SECRETS.text(printable(self._last_chunk[self._last_chunk.rfind(b"\n") + 1 :]))[-HALF_LINE_BYTES:],
             lived_s=self._loop.time() - self._started_at,
             held_in=held_in,
         )

@@ -136,25 +136,25 @@ class KnownSecrets:
         return bool(self._texts)
 
     def text(self, text: str) -> str:
-        """The text without any known secret."""
-        return self._search.replace(text, MASK)
+        """The text without any known secret, also where it was cut in the middle of one."""
+        return self._search.replace(text, MASK, may_be_cut=True)
 
     def value(self, value: Any) -> Any:
-        """See `Redactor.value`."""
-        return _redacted(self._search, value)
+        """See `Redactor.value` and `text`."""
+        return _redacted(self._search, value, may_be_cut=True)
 
 
 KNOWN_SECRETS: Final = KnownSecrets()
 """Of this process; its log is one, too."""
 
 
-def _redacted(search: TextSearch, value: Any) -> Any:
+def _redacted(search: TextSearch, value: Any, *, may_be_cut: bool = False) -> Any:
     if isinstance(value, str):
-        return search.replace(value, MASK)
+        return search.replace(value, MASK, may_be_cut=may_be_cut)
     if isinstance(value, dict):
-        return {_redacted(search, name): _redacted(search, member) for name, member in value.items()}
+        return {_redacted(search, name): _redacted(search, member, may_be_cut=may_be_cut) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_redacted(search, member) for member in value]
+        return [_redacted(search, member, may_be_cut=may_be_cut) for member in value]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int | float):

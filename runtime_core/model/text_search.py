@@ -11,6 +11,8 @@ _KEY_CHARS: Final = 64
 _FEW_HEADS: Final = 64
 """Up to here it is faster to look for each than to look at each place."""
 
+MIN_CUT_CHARS: Final = 8
+_CUT_MARKS: Final = "….\n"
 _NONE: Final[dict[int, dict[str, list[str]]]] = {}
 
 
@@ -62,9 +64,15 @@ class TextSearch:
     def __contains__(self, text: str) -> bool:
         return text in self._counts
 
-    def replace(self, text: str, by: str) -> str:
-        """The text with `by` for whatever is found; what overlaps or touches is replaced as one."""
+    def replace(self, text: str, by: str, *, may_be_cut: bool = False) -> str:
+        """The text with `by` for whatever is found; what overlaps or touches is replaced as one.
+
+        Args:
+            may_be_cut: the text may end in the middle of what is looked for; from eight characters on, that counts as well.
+        """
         spans = self._spans(text)
+        if may_be_cut:
+            spans += self._cut(text)
         if not spans:
             return text
         spans.sort()
@@ -82,6 +90,16 @@ class TextSearch:
     def finds(self, text: str) -> bool:
         """Whether any of them is in the text."""
         return bool(self._spans(text))
+
+    def _cut(self, text: str) -> list[tuple[int, int]]:
+        """The longest beginning of one of them that ends the text, marks of a cut aside."""
+        end = len(text.rstrip(_CUT_MARKS))
+        for place in range(max(0, end - _KEY_CHARS), end - MIN_CUT_CHARS + 1):
+            rest = text[place:end]
+            for length, by_key in tuple(self._by_head.get(rest[:HEAD_CHARS], _NONE).items()):
+                if (length > len(rest) or length == _KEY_CHARS) and any(key.startswith(rest) for key in tuple(by_key)):
+                    return [(place, end)]
+        return []
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         spans: list[tuple[int, int]] = []

@@ -136,3 +136,13 @@ def test_a_search_forgets_what_is_discarded_as_often_as_it_was_added() -> None:
     search.discard("abcd")
     assert search.replace("abcd abcde", "-") == "abcd -"
     assert len(search) == 1
+
+
+def test_a_line_of_the_log_that_was_cut_in_the_middle_of_a_secret_does_not_show_its_beginning() -> None:
+    known = KnownSecrets()
+    known.add(["hunter22-and-more", "x" * 40 + "y" * 60])
+    assert known.text("a line with hunter22-and…") == "a line with ***…"
+    assert known.value({"quoted": ["a line with hunter22..."]}) == {"quoted": ["a line with ***..."]}
+    assert known.text("x" * 40 + "yyyy") == "***"
+    assert known.text("a line with hunter") == "a line with hunter"
+    assert known.text("") == ""

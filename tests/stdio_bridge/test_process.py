@@ -18,6 +18,7 @@ import pytest
 from flowspan.errors import Reason
 from gateway.stdio_bridge import process as process_module
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec, StartError
+from runtime_core.model.redaction import KNOWN_SECRETS
 
 from .children import ECHO, Owner, RunOnLoop, marked_processes, poll_until, python, started
 
@@ -375,5 +376,26 @@ os.write(1, b"%d" % (n // (len(block) // 4096)))
             assert owner.lines[-1] == "the \\x1b[31mlast line"
             assert abs(len(owner.lines) + owner.suppressed - int(owner.output)) <= 2
             assert len(owner.lines) <= 100 * (int(report.lived_s) + 2)
+
+    on_loop(main)
+
+
+def test_no_part_of_a_secret_is_left_where_what_was_written_last_is_cut(on_loop: RunOnLoop) -> None:
+    secret = "s3cr3t-" + "0123456789" * 20
+    KNOWN_SECRETS.add([secret])
+    code = f"""
+import os
+os.write(2, b"x" * 5000 + {secret!r}.encode() + b"y" * 4000)
+os.write(1, b"x" * 3000 + {secret!r}.encode() + b"y" * 900)
+"""
+
+    async def main() -> None:
+        async with started(python(code)) as owner:
+            report = await owner.wait_end(12)
+            for text in (report.stderr_tail, report.half_line):
+                assert "***y" in text
+                assert "0123456789" not in text
+            assert len(report.stderr_tail) <= 4096
+            assert len(report.half_line) <= 1024
 
     on_loop(main)
