@@ -103,7 +103,7 @@ def flow_builders(draw: st.DrawFn, max_steps: int = 4, *, embed: bool = True) ->
         )
     if draw(st.booleans()):
         flow.output(draw(values(flow, declared, embed=embed)))
-    for name in draw(st.lists(NAMES, max_size=2, unique=True)):
+    for name in draw(st.lists(NAMES.filter(str.strip), max_size=2, unique=True)):
         flow.test_case(name, draw(JSON), {"outcome": "success", "value": draw(JSON)}, description=draw(text))
         flow.example(name, draw(JSON))
     return flow

@@ -210,8 +210,8 @@ NESTED: dict[str, tuple[bool, Any, Any]] = {
     ),
     "test": (
         False,
-        lambda v: {"steps": [], "test": {"cases": [{"name": "t", "input": None, "output": v}]}},
-        lambda f, v: f.test_case("t", output=v),
+        lambda v: {"steps": [], "test": {"cases": [{"name": "t", "input": None, "output": {"outcome": "success", "value": v}}]}},
+        lambda f, v: f.test_case("t", output={"outcome": "success", "value": v}),
     ),
     "example": (False, lambda v: {"steps": [], "examples": [{"name": "e", "input": v}]}, lambda f, v: f.example("e", v)),
     "input schema": (

@@ -278,6 +278,12 @@ REFUSED: dict[str, tuple[Callable[[FlowBuilder], object], str]] = {
         lambda f: f.declare_variable("v", {"properties": {"k": {"is_secret": True}}}, default={"k": "x"}),
         "the default of a secret",
     ),
+    "a test case without a name": (lambda f: f.test_case(" \n"), "name of a test case: must not be blank"),
+    "an expected output that is a plain value": (lambda f: f.test_case("t", 1, {"a": 3}), "missing required field `outcome`"),
+    "an expected outcome that there is not": (
+        lambda f: f.test_case("t", 1, {"outcome": "sucess"}),
+        "one of success, failed, skip",
+    ),
     "a test case twice": (lambda f: (f.test_case("t"), f.test_case("t")), "test case 't': this name is taken"),
     "an id twice": (lambda f: (f.add("greet", "/x"), f.add("greet", "/x")), "step 'greet', id: this id is taken"),
     "a step that is not there": (lambda f: (f.add("greet", "/x"), f.step("great")), "no step 'great' yet; did you mean 'greet'"),

@@ -125,6 +125,8 @@ MISUSES: dict[str, tuple[Callable[[Any], object], str]] = {
     "in": (lambda step: "a" in step, "search"),
     "len": (lambda step: len(step), "count"),
     "an f-string": (lambda step: f"Hello {step}", "put the text together"),
+    "str": (lambda step: "Hello " + str(step), "put the text together"),
+    "%s": (lambda step: "Hello %s" % step, "put the text together"),  # noqa: UP031
     "str.format": (lambda step: "Hello {}".format(step), "put the text together"),  # noqa: UP032
 }
 
@@ -152,7 +154,7 @@ def test_an_attribute_of_a_handle_is_an_error_that_shows_the_brackets(step: Any)
 
 def test_a_handle_shows_what_it_is(flow: FlowBuilder, step: StepHandle) -> None:
     assert repr(step["a"][0]) == "<step 'greet' at $.a[0]>"
-    assert str(flow.input) == "<input>"
+    assert repr(flow.input) == "<input>"
     assert repr(flow) == "<FlowBuilder 'orders', 1 steps>"
 
 
@@ -161,6 +163,12 @@ def test_copying_values_keeps_their_handles(flow: FlowBuilder, step: StepHandle)
     assert said(flow, copy.deepcopy(template)) == {"a": [{"$step": "greet"}, {"$input": "$.b"}]}
     assert copy.copy(step) is step
     assert {step: 1}[step] == 1
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_builder_is_not_copied_for_its_handles_would_not_go_along(flow: FlowBuilder, copied: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"FlowBuilder 'orders'.* cannot be copied"):
+        copied(flow)
 
 
 @pytest.mark.parametrize(

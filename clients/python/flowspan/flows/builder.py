@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, Final, overload
+from typing import Any, Final, NoReturn, overload
 
 import msgspec
 
@@ -27,6 +27,7 @@ from flowspan.flows.values import (
     text_of,
 )
 from flowspan.flows.yaml_text import to_yaml
+from flowspan.view.flow_result import flow_result_from_wire
 
 _UNSET: Final[Any] = object()
 _CANDIDATES: Final = 500
@@ -89,6 +90,12 @@ class FlowBuilder(Embeddable):
 
     def __repr__(self) -> str:
         return f"<FlowBuilder {self._name}, {len(self._steps)} steps>"
+
+    def __copy__(self) -> NoReturn:
+        raise TypeError(f"{self!r} cannot be copied, for its handles belong to it; let a function build such flows")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        self.__copy__()
 
     # what values can be made of
 
@@ -265,6 +272,10 @@ class FlowBuilder(Embeddable):
             output: the expected FlowResult, such as `{"outcome": "success", "value": 3}`; without it, the case only runs.
         """
         case: dict[str, object] = {"input": input} if output is _UNSET else {"input": input, "output": output}
+        if not text_of(name, "name of a test case").strip():
+            refuse("must not be blank", "name of a test case")
+        if output is not _UNSET and output is not None:
+            _check_flow_result(output, f"test case {name!r}, output")
         self._add_named(self._cases, "test case", name, description, case, _IN_TEST_CASE - 1)
 
     def example(self, name: str, input: object, *, description: str | None = None) -> None:
@@ -392,6 +403,14 @@ def _schema(schema: object, place: str, above: int, step: str | None = None) -> 
     if not isinstance(fragment.document, (dict, bool)):
         refuse(f"a JSON Schema is a dict, a bool or a pydantic model class, not {kind_of(schema)}", place, step)
     return fragment
+
+
+def _check_flow_result(value: object, place: str) -> None:
+    """Refuse an expectation that no result can meet."""
+    try:
+        flow_result_from_wire(msgspec.json.encode(data_of(value, place).document))
+    except ValueError as error:
+        refuse(f"a FlowResult is needed, such as {{'outcome': 'success', 'value': 3}}: {error}", place)
 
 
 def _mentions_secret(schema: JsonValue) -> bool:

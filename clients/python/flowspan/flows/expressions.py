@@ -16,7 +16,7 @@ class Expression(Embeddable):
     """A value that a flow computes. It can stand wherever a plain value can: in inputs, outputs, conditions and defaults.
 
     While the flow is built there is nothing to look at: a handle refuses to be a condition, a sequence, an operand of `==` or a
-    part of an f-string with a TypeError that says what to write instead.
+    part of a text with a TypeError that says what to write instead.
     """
 
     __slots__ = ("_part", "_shown")
@@ -61,6 +61,9 @@ class Expression(Embeddable):
 
     def __format__(self, spec: str) -> NoReturn:
         self._too_early("cannot be part of a text", "let a component put the text together")
+
+    def __str__(self) -> NoReturn:  # to look at one there is repr
+        self.__format__("")
 
     if not TYPE_CHECKING:  # type checkers are to report unknown attributes themselves
 
