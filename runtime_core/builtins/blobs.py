@@ -10,6 +10,7 @@ from flowspan.errors import InvalidArgumentError
 from runtime_core.builtins.host import Host
 from runtime_core.builtins.inputs import InputReader
 from runtime_core.calls import ComponentCall
+from runtime_core.model.ids import parse_blob_id
 
 BLOB_TYPES: Final = ("data", "flow")
 """Types whose blobs hold JSON."""
@@ -41,7 +42,7 @@ async def put_blob(host: Host, call: ComponentCall) -> bytes:
 async def get_blob(host: Host, call: ComponentCall) -> bytes:
     """`{data}` of a blob."""
     given = _get.read(call.input)
-    blob = await host.api.get_blob(given.blob_id, namespace=call.template.namespace)
+    blob = await host.api.get_blob(parse_blob_id(given.blob_id, field="blob_id"), namespace=call.template.namespace)
     if blob.blob_type == "binary":
         raise InvalidArgumentError(f"blob_id: blob {given.blob_id} is binary, not JSON", field="blob_id")
     return b'{"data":%b}' % blob.data

@@ -79,7 +79,7 @@ async def test_a_flow_put_as_a_blob_can_be_run() -> None:
         ("put_blob", {}, "the field data is missing"),
         ("put_blob", {"data": 1, "blob_type": "binary"}, "blob_type must be data or flow, not 'binary'"),
         ("put_blob", {"data": 1, "blobtype": "data"}, "did you mean blob_type?"),
-        ("get_blob", {"blob_id": "nonsense"}, "not a blob id"),
+        ("get_blob", {"blob_id": "nonsense"}, "blob_id is not a blob id"),
         ("get_blob", {"blob_id": "sha256:" + "0" * 64}, "no blob sha256:"),
         ("get_blob", {"blob_id": 7}, "blob_id: Expected str, got int"),
     ],
