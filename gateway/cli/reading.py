@@ -19,6 +19,8 @@ def read_whole(name: str) -> bytes:
     """A file's bytes; `-`: stdin's. Raises UsageError."""
     try:
         return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except IsADirectoryError as error:
+        raise UsageError(f"{name}: Is a directory; name a file in it") from error
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror or error}") from error
 

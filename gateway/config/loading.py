@@ -132,6 +132,8 @@ def _problem(entry: Any) -> Problem:
         location = (*location, "type")
     elif kind == "union_tag_not_found":
         message = "the key 'type' is missing"
+    elif kind == "too_short" and entry["ctx"]["actual_length"] == 0:
+        message = "must not be empty"
     else:
         message = str(entry["msg"]).removeprefix("Value error, ")
     return Problem("".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in location), message)

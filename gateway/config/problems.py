@@ -20,7 +20,7 @@ class Problem:
 
     def describe(self, file: str) -> str:
         place = f"{file}:{self.line}" if self.line else file
-        return f"{place}: {self.pointer or '/'}: {self.message}"
+        return f"{place}: {self.pointer}: {self.message}" if self.pointer else f"{place}: {self.message}"
 
 
 class ConfigError(FlowspanError):

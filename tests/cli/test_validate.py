@@ -125,7 +125,7 @@ def test_a_file_that_is_not_there_is_a_mistake_of_the_command_line(shell: Shell)
     done = shell.run("validate", "nowhere.yaml", "bad.yaml", ".")
     assert done.code == 2
     assert done.out.startswith("nowhere.yaml: fatal: No such file or directory (INVALID_ARGUMENT)\nbad.yaml:1:1: ")
-    assert ".: fatal: Is a directory" in done.out
+    assert ".: fatal: Is a directory; name a file in it" in done.out
     assert shell.run("validate").code == 2
 
 

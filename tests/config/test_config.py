@@ -12,6 +12,7 @@ from gateway.config import (
     BuiltinPlugin,
     Config,
     ConfigError,
+    Problem,
     Route,
     RouteCondition,
     SqliteStore,
@@ -129,6 +130,15 @@ def test_a_type_that_this_version_does_not_run_is_said_to_be_so() -> None:
 def test_a_route_to_a_plugin_that_is_not_there_names_the_nearest() -> None:
     ((_, _, message),) = problems("plugins: {census: {type: stdio, command: x}}\nroutes: {/a: cenus}")
     assert "there is no plugin 'cenus'; did you mean 'census'?" in message
+
+
+def test_what_is_empty_is_refused_in_plain_words() -> None:
+    assert problems("builtins: {openai: {api_key: ''}}") == [("/builtins/openai/api_key", 1, "must not be empty")]
+
+
+def test_what_is_wrong_with_a_whole_file_names_the_file_alone() -> None:
+    assert Problem("", "is not a mapping").describe("f.yml") == "f.yml: is not a mapping"
+    assert Problem("/a/b", "is no c", 3).describe("f.yml") == "f.yml:3: /a/b: is no c"
 
 
 @pytest.mark.parametrize("prefix", ["a", "/a//b", "/a/{*rest}", "/a/*"])
