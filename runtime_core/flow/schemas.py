@@ -7,6 +7,7 @@ What a check may cost is bounded when the schema is compiled.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,12 @@ _PATTERN_BYTES: Final = 1 << 20
 """Size of one compiled regular expression: counted repetitions multiply."""
 _ALL_PATTERNS_BYTES: Final = 128 << 20
 """Where there are many, each may be smaller only: a mebibyte takes ten milliseconds."""
+_LIGHT_PATTERN_BYTES: Final = 64 << 10
+"""A pattern of this size takes less than a microsecond per character, whatever the text."""
+_ONE_COUNT: Final = re.compile(r"\^[^*+?{}]*\{\d+(?:,\d+)?\}[^*+?{}]*\Z")
+"""Anchored, with one counted repetition, as `^.{1,255}$`: of any size no dearer than a small one."""
+MAX_HEAVY_CHARS: Final = 20_000
+"""Text in a value whose schema has heavier patterns: up to fifty microseconds per character."""
 _FEW: Final = 16
 """With no more subschemas than this at a place, a value of any size that is accepted elsewhere is checked in time."""
 
@@ -78,12 +85,13 @@ class Violation:
 class SchemaCheck:
     """A compiled schema; shared by all values that it checks. Make it with `compile_schema`."""
 
-    __slots__ = ("_is_valid", "_parts_told", "_places", "_validator")
+    __slots__ = ("_is_heavy", "_is_valid", "_parts_told", "_places", "_validator")
 
     def __init__(self, validator: Any, places: _Places) -> None:
         self._validator = validator
         self._is_valid: Callable[[JsonValue], bool] = validator.is_valid
         self._places = None if places.width <= _FEW and not places.wants_unique else places
+        self._is_heavy = any(_is_heavy(pattern) for pattern in places.patterns)
         # How large a value may be for its violation to have a place; None: of any size.
         self._parts_told: int | None = None
         if places.has_branches:
@@ -93,6 +101,12 @@ class SchemaCheck:
         """The first thing that is wrong with a value, or None. About a third of a microsecond for a small valid value."""
         if self._places is not None and (why := _too_costly(value, self._places)) is not None:
             return Violation(why, "")
+        if self._is_heavy and _has_more_text(value, MAX_HEAVY_CHARS):
+            return Violation(
+                f"the value has more than {MAX_HEAVY_CHARS} characters of text, too many for the patterns of its schema; anchor "
+                "them with ^ and keep their counted repetitions small",
+                "",
+            )
         if self._is_valid(value):
             return None
         if self._parts_told is not None and not (self._parts_told and _is_small(value, self._parts_told)):
@@ -126,7 +140,7 @@ def compile_schema(schema: JsonValue, *, mask: str | None = None) -> SchemaCheck
     draft = schema.get("$schema") if type(schema) is dict else None
     make = _DRAFTS.get(draft.rstrip("#")) if type(draft) is str else None
     try:
-        validator = (make or _LATEST)(schema, pattern_options=_pattern_options(places.patterns), offline=True, mask=mask)
+        validator = (make or _LATEST)(schema, pattern_options=_pattern_options(len(places.patterns)), offline=True, mask=mask)
     except jsonschema_rs.ValidationError as error:
         raise _unusable(error, places) from error
     except (ValueError, RecursionError) as error:
@@ -183,6 +197,35 @@ def _too_costly(value: JsonValue, places: _Places) -> str | None:
     return None
 
 
+def _is_heavy(pattern: str) -> bool:
+    """Whether some text may take long to match."""
+    if _ONE_COUNT.match(pattern):
+        return False
+    light = jsonschema_rs.RegexOptions(size_limit=_LIGHT_PATTERN_BYTES, dfa_size_limit=2 * _PATTERN_BYTES)
+    try:
+        _LATEST({"pattern": pattern}, pattern_options=light, offline=True)
+    except jsonschema_rs.ValidationError:
+        return True
+    return False
+
+
+def _has_more_text(value: JsonValue, chars: int) -> bool:
+    """Whether the strings and names in a value are longer than this, together."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if type(one) is str:
+            chars -= len(one)
+        elif type(one) is list:
+            stack += one
+        elif type(one) is dict:
+            stack += one
+            stack += one.values()
+        if chars < 0:
+            return True
+    return False
+
+
 def _is_small(value: JsonValue, parts: int) -> bool:
     """Whether a value has no more than so many parts."""
     stack = [value]
@@ -210,7 +253,7 @@ class _Places:
         is_recursive: a reference leads to a schema that it stands in.
         has_branches: several subschemas may look at one place. With recursion, an account of errors could grow
             exponentially with the depth of the value, though the verdict does not.
-        patterns: how many regular expressions there are. wants_unique: items of an array are compared with each other.
+        patterns: the regular expressions. wants_unique: items of an array are compared with each other.
         size, width: once checked: parts of the whole, and the most of them that may look at one part of a value.
     """
 
@@ -218,7 +261,7 @@ class _Places:
         self._root = schema
         self._sizes: dict[int, int] = {}
         self._widths: dict[int, tuple[int, int]] = {}
-        self.patterns = 0
+        self.patterns: list[str] = []
         self.wants_unique = False
         self.size = self.width = 1
         self._open: set[int] = set()
@@ -241,8 +284,11 @@ class _Places:
                 raise SchemaError("a schema within a schema has no $id of its own here; refer to it by #/$defs/NAME", pointer)
             self.has_branches = self.has_branches or not _BRANCHES.isdisjoint(part)
             self.wants_unique = self.wants_unique or part.get("uniqueItems") is True
-            self.patterns += ("pattern" in part) + len(_members(part, "patternProperties"))
-            if self.patterns > MAX_PATTERNS:
+            own = part.get("pattern")
+            if type(own) is str:
+                self.patterns.append(own)
+            self.patterns += _members(part, "patternProperties")
+            if len(self.patterns) > MAX_PATTERNS:
                 raise SchemaError(f"more than {MAX_PATTERNS} regular expressions", pointer)
 
     def check(self) -> None:

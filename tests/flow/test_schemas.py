@@ -155,3 +155,23 @@ def test_a_violation_among_alternatives_of_a_small_value_names_its_place() -> No
     found = check.violation({"a": "x"})
     assert found is not None
     assert found.pointer == "/a"
+
+
+@pytest.mark.parametrize("pattern", ["[ab]*a[ab]{8000}", "[a-z]{8000}", "^[ab]{0,4000}a[ab]{4000}c"])
+def test_a_heavy_pattern_is_matched_against_little_text_only(pattern: str) -> None:
+    check = compile_schema({"items": {"pattern": pattern}})
+    little, much = ["ab" * 4_500], ["ab" * 4_500] * 100
+    began_s = time.monotonic()
+    found = check.violation(much)
+    assert found is not None
+    assert "too many for the patterns" in found.message
+    check.violation(little)
+    assert time.monotonic() - began_s < 2.0
+
+
+@pytest.mark.parametrize(
+    "pattern", ["^.{1,255}$", "^[a-z]+(-[a-z]+)*$", "^\\d{4}-\\d{2}-\\d{2}$", "[a-z]{1,64}@", "^[\\w.]{1,1000}$"]
+)
+def test_an_everyday_pattern_takes_text_of_any_length_elsewhere(pattern: str) -> None:
+    check = compile_schema({"properties": {"key": {"pattern": pattern}}})
+    assert check.violation({"text": "x" * 1_000_000}) is None
