@@ -5,6 +5,7 @@ Whatever its kind, it may raise a `FlowspanError`: the call then fails with the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,8 @@ from runtime_core.calls import CallAnswer, CallFailure, ComponentCall
 
 MAX_SHOWN_CHARS: Final = 200
 """Of a value in a message: enough to know it again."""
+_PART: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?P<word>[^"\s,:\[\]{}]+)|[\s,:\[\]{}]|"')
+"""Of JSON: a text, a number or a word, what stands between them, or the beginning of a text without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ def refusal(component: str, error: FlowspanError) -> CallFailure:
 
 
 def shown(value: bytes) -> str:
-    """JSON for a message, cut to a sensible length."""
+    """JSON for a message, cut to a sensible length.
+
+    It is cut before a text or a number, never inside: of a secret that is cut in two nobody could tell any more that it is one.
+    """
     text = value.decode("utf-8", "replace")
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
+    if len(text) <= MAX_SHOWN_CHARS:
+        return text
+    end = 0
+    for part in _PART.finditer(text, 0, MAX_SHOWN_CHARS):
+        if part[0] == '"' or (part.lastgroup == "word" and part.end() == MAX_SHOWN_CHARS):
+            break
+        end = part.end()
+    return f"{text[:end]}..."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from tests.built_ins.flows import builtin, call, refused, results, run
+from gateway.mock_plugin import MockComponent, MockServer, MockSettings
+from runtime_core.builtins.work import shown
+from tests.built_ins.flows import builtin, call, encoded, refused, results, run
 from tests.engine.house import house
 
 
@@ -71,6 +74,44 @@ async def test_a_flow_put_as_a_blob_can_be_run() -> None:
         put = await call(h, "put_blob", {"data": {"output": {"$input": "$"}}, "blob_type": "flow"})
         again = await h.submit(put.value["blob_id"], [b"7"])
         assert results(await h.follow(again.run_id))[0].payload == b"7"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b'{"a":"' + b"x" * 300 + b'"}', '{"a":...'),
+        (b'{"a":1,"b":["c' + b"x" * 150 + b'",{"d":"SECRET' + b"x" * 60 + b'"}]}', '{"a":1,"b":["c' + "x" * 150 + '",{"d":...'),
+        (b'["' + b"x" * 190 + b'",1234567890]', '["' + "x" * 190 + '",...'),
+        (b'["' + b'\\"' * 300 + b'"]', "[..."),
+        (b"x" * 300, "..."),
+        (b"words " * 100, "words " * 33 + "..."),
+        (b'"' + b"x" * 198 + b'"', '"' + "x" * 198 + '"'),
+    ],
+)
+def test_a_value_in_a_message_is_not_cut_within_a_text_or_a_number(value: bytes, text: str) -> None:
+    assert shown(value) == text
+
+
+@pytest.mark.parametrize("component", ["iterate", "mock"])
+async def test_no_part_of_a_secret_is_left_where_a_message_is_cut(component: str) -> None:
+    secret = "SECRETabcdefghijklmnopqrstuvwxyz0123456789"
+    mock = MockServer(MockSettings("m", {"/a": MockComponent({})}))
+    answer = mock.instant("/a")
+    assert answer is not None
+    told = {"p": {"$input": "$"}, "t": {"$variable": "token"}}
+    given: Any = told if component == "mock" else {"flow": {"$literal": {"output": told}}, "initial_input": {"$input": "$"}}
+    step = {"id": "a", "component": "/p/a" if component == "mock" else "/builtin/iterate", "input": given}
+    document = {
+        "schemas": {"properties": {"variables": {"properties": {"token": {"type": "string", "is_secret": True}}}}},
+        "steps": [step],
+        "output": {"$step": "a"},
+    }
+    async with house(lambda call: answer(call.input)) as h:
+        for length in range(130, 200, 5):
+            fold = await run(h, document, "x" * length, variables=encoded({"token": secret}))
+            [result] = results(fold)
+            assert result.error is not None
+            assert "SECR" not in result.error.message
 
 
 @pytest.mark.parametrize(
