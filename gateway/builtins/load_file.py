@@ -12,7 +12,7 @@ import msgspec
 
 from flowspan.errors import FlowspanError, InvalidArgumentError
 from gateway.builtins.confined_file import read_confined
-from runtime_core.builtins.inputs import InputReader
+from runtime_core.builtins.inputs import InputReader, one_of
 from runtime_core.calls import ComponentCall
 from runtime_core.flow.yaml_loader import load_yaml
 from runtime_core.model.json_value import decode_json, encode_json
@@ -39,8 +39,8 @@ class LoadFile:
     async def answer(self, call: ComponentCall) -> bytes:
         """`{data, metadata: {resolved_path, size_bytes, format}}`."""
         given = _input.read(call.input)
-        if given.format is not None and given.format not in FORMATS:
-            raise InvalidArgumentError(f"format must be {', '.join(FORMATS)}, not {given.format[:40]!r}", field="format")
+        if given.format is not None:
+            one_of("format", given.format, FORMATS)
         if not self._directories:
             raise InvalidArgumentError(
                 "path: no file may be read here; name directories in the configuration: "

@@ -8,7 +8,7 @@ import msgspec
 
 from flowspan.errors import InvalidArgumentError
 from runtime_core.builtins.host import Host
-from runtime_core.builtins.inputs import InputReader
+from runtime_core.builtins.inputs import InputReader, one_of
 from runtime_core.calls import ComponentCall
 from runtime_core.model.ids import parse_blob_id
 
@@ -32,9 +32,7 @@ _get: Final = InputReader(_GetBlob)
 async def put_blob(host: Host, call: ComponentCall) -> bytes:
     """`{blob_id}` of a value."""
     given = _put.read(call.input)
-    blob_type = given.blob_type or "data"
-    if blob_type not in BLOB_TYPES:
-        raise InvalidArgumentError(f"blob_type must be {' or '.join(BLOB_TYPES)}, not {blob_type[:40]!r}", field="blob_type")
+    blob_type = one_of("blob_type", given.blob_type or "data", BLOB_TYPES)
     blob_id = await host.api.put_blob(bytes(given.data), namespace=call.template.namespace, blob_type=blob_type)
     return msgspec.json.encode({"blob_id": blob_id})
 

@@ -6,6 +6,7 @@ Unknown fields are refused, because nothing would come of them. An explicit null
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any, Final, Generic, TypeVar
 
@@ -18,6 +19,9 @@ T = TypeVar("T", bound=msgspec.Struct)
 _PLACE: Final = re.compile(r" - at `\$\.?(.*)`\Z")
 _FIELD: Final = re.compile(r"field `([^`]*)`")
 _UNKNOWN: Final = "Object contains unknown field"
+
+MAX_NAME_CHARS: Final = 64
+"""Of a word that is not allowed, in the message."""
 
 ABSENT: Final = msgspec.Raw()
 """Default of optional fields whose value is not looked into."""
@@ -54,6 +58,18 @@ class InputReader(Generic[T]):
         return InvalidArgumentError(problem.replace("`", ""), **details)
 
 
+def one_of(field: str, value: str, allowed: Sequence[str]) -> str:
+    """`value`, if it is allowed.
+
+    Raises:
+        InvalidArgumentError: it is not. The message never shows a part of a text: a part of a secret is not known as one.
+    """
+    if value not in allowed:
+        found = repr(value) if len(value) <= MAX_NAME_CHARS else f"a text of {len(value)} characters"
+        raise InvalidArgumentError(f"{field} must be one of {', '.join(allowed)}, not {found}", field=field)
+    return value
+
+
 def whole(field: str, value: int | float, least: int, most: int) -> int:
     """A whole number in [least, most]; `10.0` is one, as in JSON Schema.
 
@@ -61,7 +77,7 @@ def whole(field: str, value: int | float, least: int, most: int) -> int:
         InvalidArgumentError: it is none.
     """
     if value != value // 1 or not least <= value <= most:
-        raise InvalidArgumentError(f"{field} must be a whole number in {least}..{most}, not {value!r:.40}", field=field)
+        raise InvalidArgumentError(f"{field} must be a whole number in {least}..{most}, not {value!r}", field=field)
     return int(value)
 
 

@@ -60,7 +60,9 @@ async def test_a_named_format_counts_more_than_the_suffix(h: House, data: Path) 
     (data / "a.txt").write_text("[1, 2.0]")
     assert (await call(h, "load_file", {"path": "a.txt", "format": "json"})).value["data"] == [1, 2.0]
     assert (await call(h, "load_file", {"path": "a.txt", "format": None})).value["data"] == "[1, 2.0]"
-    assert "format must be json, yaml, text, not 'xml'" in await refused(h, "load_file", {"path": "a.txt", "format": "xml"})
+    assert "format must be one of json, yaml, text, not 'xml'" in await refused(
+        h, "load_file", {"path": "a.txt", "format": "xml"}
+    )
 
 
 async def test_directories_are_tried_in_their_order_and_absolute_paths_may_lead_into_them(h: House, data: Path) -> None:

@@ -115,10 +115,34 @@ async def test_no_part_of_a_secret_is_left_where_a_message_is_cut(component: str
 
 
 @pytest.mark.parametrize(
+    ("component", "given"),
+    [
+        ("put_blob", {"data": 1, "blob_type": {"$variable": "token"}}),
+        ("get_blob", {"blob_id": {"$variable": "token"}}),
+        ("eval", {"flow_id": {"$variable": "token"}, "input": 1}),
+        ("map", {"flow": {"$variable": "token"}, "items": []}),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_no_part_of_a_secret_in_the_wrong_place_is_shown(component: str, given: object, times: int) -> None:
+    document = {
+        "schemas": {"properties": {"variables": {"properties": {"token": {"type": "string", "is_secret": True}}}}},
+        "steps": [{"id": "a", "component": f"/builtin/{component}", "input": given}],
+        "output": {"$step": "a"},
+    }
+    async with house() as h:
+        fold = await run(h, document, 1, variables=encoded({"token": "SECRETabcdefghijklmnopqrstuvwxyz0123456789" * times}))
+    [result] = results(fold)
+    assert result.error is not None
+    assert result.error.code == "INVALID_INPUT"
+    assert "SECR" not in result.error.message
+
+
+@pytest.mark.parametrize(
     ("component", "given", "says"),
     [
         ("put_blob", {}, "the field data is missing"),
-        ("put_blob", {"data": 1, "blob_type": "binary"}, "blob_type must be data or flow, not 'binary'"),
+        ("put_blob", {"data": 1, "blob_type": "binary"}, "blob_type must be one of data, flow, not 'binary'"),
         ("put_blob", {"data": 1, "blobtype": "data"}, "did you mean blob_type?"),
         ("get_blob", {"blob_id": "nonsense"}, "blob_id is not a blob id"),
         ("get_blob", {"blob_id": "sha256:" + "0" * 64}, "no blob sha256:"),
