@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gateway.authoring.checking.configured import Offered
+from gateway.authoring.checking.configured import Offered, SilentPlugin
 from gateway.catalog import PluginHealth
 from gateway.cli.connection import LOOK_EVERY_S, MAX_START_CRASHES, join_environment, run_loop
 from gateway.config import LoadedConfig, Route
@@ -24,10 +24,10 @@ _GIVEN_UP: Final = (PluginHealth.CIRCUIT_OPEN, PluginHealth.BROKEN)
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What plugins offer, by their names, and a note for each that did not say."""
+    """What plugins offer, by their names, and those that did not say."""
 
     offered: Mapping[str, Offered]
-    notes: Sequence[str] = ()
+    silent: Sequence[SilentPlugin] = ()
 
 
 def ask_plugins(loaded: LoadedConfig, names: Collection[str]) -> Answers:
@@ -58,7 +58,7 @@ async def _ask(loaded: LoadedConfig, names: Collection[str]) -> Answers:
         for one in await gateway.catalog.components(wait_s=0.0):
             types = ComponentTypes(_schema(one.input_schema), _schema(one.output_schema))
             offered.setdefault(one.plugin, {})[one.path.removeprefix(f"/{one.plugin}")] = types
-        notes: list[str] = []
+        silent: list[SilentPlugin] = []
         for plugin in gateway.catalog.plugins():
             if plugin.name not in names:
                 continue
@@ -67,8 +67,8 @@ async def _ask(loaded: LoadedConfig, names: Collection[str]) -> Answers:
                 continue
             why = plugin.last_end or plugin.detail or "it has not said in time what it offers"
             why = why.removeprefix(f"plugin {plugin.name!r}").lstrip(": ")
-            notes.append(f"plugin {plugin.name} does not start, so its components are not known: {why}")
-        return Answers({name: types for name, types in offered.items() if name in names}, notes)
+            silent.append(SilentPlugin(plugin.name, why))
+        return Answers({name: types for name, types in offered.items() if name in names}, silent)
     finally:
         await gateway.stop(grace_s=0.0)
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from gateway.authoring.checking.configured import ConfiguredComponents
+from gateway.authoring.checking.configured import ConfiguredComponents, SilentPlugin
 from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, component_paths, read_flow
 from gateway.cli.component_answers import Answers, ask_plugins
 from gateway.cli.exits import UsageError, say
 from gateway.cli.reading import STDIN, read_whole
 from gateway.config import find_config, load_config
 from runtime_core.flow.types.components import NoRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a file's components. `silent`: plugins of theirs that were asked and did not say what they offer."""
+
+    components: ConfiguredComponents
+    silent: tuple[SilentPlugin, ...] = ()
 
 
 def read_files(names: Sequence[str]) -> list[FlowFile]:
@@ -28,9 +37,7 @@ def read_files(names: Sequence[str]) -> list[FlowFile]:
     return files
 
 
-def known_components(
-    files: Sequence[FlowFile], config: Path | None, *, offline: bool, as_json: bool = False
-) -> list[ConfiguredComponents]:
+def known_components(files: Sequence[FlowFile], config: Path | None, *, offline: bool, as_json: bool = False) -> list[Known]:
     """What is known for each file: from the configuration that holds for it, and, unless `offline`, from the plugins that
     its steps are routed to. Plugins of one configuration are asked together. Notes go to stderr.
 
@@ -38,30 +45,37 @@ def known_components(
         ConfigError: a configuration is wrong.
     """
     paths = [config or find_config(_directory(file)) for file in files]
-    known: dict[Path | None, ConfiguredComponents] = {}
+    named = [component_paths(file) for file in files]
+    known: dict[Path | None, Known] = {}
     for path in dict.fromkeys(paths):
         loaded = load_config(path, beside=None if path is not None else _directory(files[paths.index(path)]))
         for note in loaded.notes:
             _say_note(f"{loaded.path}: {note}", as_json=as_json)
-        named = set[str]().union(*(component_paths(file) for file, own in zip(files, paths, strict=True) if own == path))
+        here = set[str]().union(*(names for names, own in zip(named, paths, strict=True) if own == path))
         without_asking = ConfiguredComponents(loaded.config)
-        if path is None and any(isinstance(without_asking.look_up(one), NoRoute) for one in named):
+        if path is None and any(isinstance(without_asking.look_up(one), NoRoute) for one in here):
             _say_note(
                 "there is no configuration beside the flow or above it, so built-ins are all there is; see --config",
                 as_json=as_json,
             )
-        answers = Answers({}) if offline else ask_plugins(loaded, without_asking.plugins_of(named))
-        for note in answers.notes:
-            _say_note(note, as_json=as_json)
-        known[path] = ConfiguredComponents(loaded.config, answers.offered)
-    return [known[path] for path in paths]
+        answers = Answers({}) if offline else ask_plugins(loaded, without_asking.plugins_of(here))
+        for one in answers.silent:
+            _say_note(f"plugin {one.name} does not start, so its components are not known: {one.why}", as_json=as_json)
+        known[path] = Known(ConfiguredComponents(loaded.config, answers.offered), tuple(answers.silent))
+    return [_of_these(known[path], names) for path, names in zip(paths, named, strict=True)]
 
 
 def check_files(names: Sequence[str], config: Path | None, *, offline: bool, as_json: bool) -> list[CheckedFile]:
     """Read and check files. Raises ConfigError."""
     files = read_files(names)
     known = known_components(files, config, offline=offline, as_json=as_json)
-    return [check_file(file, components) for file, components in zip(files, known, strict=True)]
+    return [check_file(file, one.components, one.silent) for file, one in zip(files, known, strict=True)]
+
+
+def _of_these(known: Known, paths: set[str]) -> Known:
+    """The same, with those silent plugins that offer one of these components, or may."""
+    used = known.components.plugins_of(paths) if known.silent else set()
+    return Known(known.components, tuple(one for one in known.silent if one.name in used))
 
 
 def _directory(file: FlowFile) -> Path:

@@ -34,7 +34,7 @@ def infer(name: str, config: Path | None, *, output: Path | None, write: bool, o
 
     if write and (name == STDIN or output is not None or as_json):
         raise UsageError("--write replaces the flow's file; it goes neither with stdin, nor with --output or --json")
-    setup_telemetry(level="error")
+    setup_telemetry(level="critical")
     [file] = read_files([name])
     try:
         with naming_the_file(name):
@@ -73,8 +73,8 @@ def all_schemas(flow: Flow, found: Conclusions) -> JsonObject:
 
 
 def _conclusions(file: FlowFile, config: Path | None, *, offline: bool, as_json: bool) -> tuple[Flow, Conclusions]:
-    [components] = known_components([file], config, offline=offline, as_json=as_json)
-    inspection = check_file(file, components).inspection
+    [known] = known_components([file], config, offline=offline, as_json=as_json)
+    inspection = check_file(file, known.components).inspection
     assert inspection is not None
     flow = inspection.checked.flow
     if flow is None:
@@ -85,7 +85,7 @@ def _conclusions(file: FlowFile, config: Path | None, *, offline: bool, as_json:
         elif finding.level is Level.ERROR:
             place = "" if finding.line is None else f":{finding.line}:{finding.column}"
             say(f"flowspan: {file.name}{place}: {finding.level.value}: {finding.message} ({finding.kind} {finding.code})")
-    return flow, conclude(flow, components)
+    return flow, conclude(flow, known.components)
 
 
 def _additions(flow: Flow, found: Conclusions) -> JsonObject:

@@ -21,7 +21,8 @@ _PLAIN: Final = "\x1b[0m"
 
 
 def validate(names: Sequence[str], config: Path | None, *, strict: bool, offline: bool, as_json: bool) -> int:
-    """Check flows. 2 if a file cannot be opened; 1 if one has a fatal finding or an error, with `strict` also a warning.
+    """Check flows. 2 if a file cannot be opened; 1 if one has a fatal finding or an error, with `strict` also a warning, or
+    components whose plugin did not say what it offers.
 
     Raises:
         ConfigError: a configuration is wrong.
@@ -29,7 +30,7 @@ def validate(names: Sequence[str], config: Path | None, *, strict: bool, offline
     from gateway.telemetry import setup_telemetry
 
     # What a plugin does wrong at its start is said in a note.
-    setup_telemetry(level="error")
+    setup_telemetry(level="critical")
     try:
         checked = check_files(names, config, offline=offline, as_json=as_json)
         if as_json:
@@ -56,6 +57,8 @@ def _to_json(checked: CheckedFile, *, strict: bool) -> dict[str, Any]:
     problem = checked.file.problem
     if problem is not None:
         shown["error"] = {"reason": problem.reason.value, "message": problem.message, "details": problem.details}
+    if checked.silent:
+        shown["notChecked"] = [{"plugin": one.name, "reason": one.why} for one in checked.silent]
     return shown | {"diagnostics": [finding.to_json() for finding in checked.findings]}
 
 
@@ -93,4 +96,10 @@ def _summary(checked: Sequence[CheckedFile]) -> str:
         if (count := levels.count(level))
     ]
     files = f"{len(checked)} {'flow' if len(checked) == 1 else 'flows'}"
-    return f"flowspan: {files} checked: {', '.join(counts) or 'nothing found'}"
+    silent = list(dict.fromkeys(one.name for file in checked for one in file.silent))
+    left_out = f"; not checked: what is routed to {_listed(silent)}, which did not start" if silent else ""
+    return f"flowspan: {files} checked: {', '.join(counts) or 'nothing found'}{left_out}"
+
+
+def _listed(plugins: Sequence[str]) -> str:
+    return f"plugin {plugins[0]}" if len(plugins) == 1 else f"plugins {', '.join(plugins[:-1])} and {plugins[-1]}"

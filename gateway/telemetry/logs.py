@@ -28,7 +28,7 @@ FLUSH_S: Final = 1.0
 MAX_VALUE_CHARS: Final = 4_096
 """Of one field: a payload that slips into a log line does not fill it."""
 
-LEVELS: Final = ("debug", "info", "warning", "error")
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS: Final = ("auto", "json", "text")
 
 

@@ -210,12 +210,33 @@ def test_a_plugin_that_does_not_start_is_one_note_and_its_components_are_untyped
     done = plugged.run("validate", "a.yaml", "b.yaml")
     assert done.out.count("\n") == 1
     assert "invalidComponent 2500" in done.out
-    [note, _] = done.err.splitlines()
+    [note, summary] = done.err.splitlines()
+    assert summary == ("flowspan: 2 flows checked: 1 error; not checked: what is routed to plugin broken, which did not start")
     said = "plugin broken does not start, so its components are not known: ended with exit code 1"
     assert note.startswith(f"flowspan: {said}")
     done = plugged.run("validate", "a.yaml", "--json")
     assert done.code == 0
     assert json.loads(done.err)["note"].startswith(said)
+    [one] = done.lines[0]["files"]
+    assert (one["ok"], one["notChecked"][0]["plugin"]) == (True, "broken")
+    assert one["notChecked"][0]["reason"].startswith("ended with exit code 1")
+
+
+def test_strict_fails_files_whose_plugin_could_not_be_asked_and_no_others(plugged: Shell) -> None:
+    plugged.write("flowspan.yml", "plugins:\n  gone: {type: stdio, command: no-such-program}\n")
+    plugged.write("a.yaml", one_step("/gone/x"))
+    plugged.write("b.yaml", FINE)
+    done = plugged.run("validate", "a.yaml", "b.yaml", "--strict")
+    assert (done.code, done.out) == (1, "")
+    [note, summary] = done.err.splitlines()  # and no line of the log
+    assert note.startswith("flowspan: plugin gone does not start, so its components are not known: cannot start")
+    assert summary == (
+        "flowspan: 2 flows checked: nothing found; not checked: what is routed to plugin gone, which did not start"
+    )
+    done = plugged.run("validate", "a.yaml", "b.yaml", "--strict", "--json")
+    assert [(one["ok"], "notChecked" in one) for one in done.lines[0]["files"]] == [(False, True), (True, False)]
+    assert plugged.run("validate", "b.yaml", "--strict").code == 0
+    assert plugged.run("validate", "a.yaml", "--strict", "--offline").code == 0
 
 
 def test_the_summary_says_so_where_findings_are_no_longer_counted(shell: Shell) -> None:

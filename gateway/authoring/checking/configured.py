@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.config import BuiltinPlugin, Config, MockPlugin, Plugin, Route
@@ -14,6 +15,14 @@ Offered = Mapping[str, ComponentTypes]
 
 _ECHOES: Final[dict[str, tuple[str, ...]]] = {"/noop": (), "/sleep": ("passthrough",)}
 """Built-ins whose output is a part of their input."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilentPlugin:
+    """A plugin that was asked what it offers, and did not say. `why`: for people."""
+
+    name: str
+    why: str
 
 
 def builtin_components() -> Offered:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flowspan.errors import FlowspanError
-from gateway.authoring.checking.configured import PathRecorder
+from gateway.authoring.checking.configured import PathRecorder, SilentPlugin
 from gateway.authoring.flow_tests import FlowTestsError, read_tests
 from runtime_core.flow.diagnostics import Diagnostic, Level
 from runtime_core.flow.inspection import Inspection, inspect_document, inspect_flow
@@ -26,11 +27,19 @@ class FlowFile:
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
-    """What is wrong with a file. `inspection`: None where it could not be read; `flow_id`: None where it is no flow."""
+    """What is wrong with a file.
+
+    Attributes:
+        inspection: None where it could not be read.
+        flow_id: None where it is no flow.
+        silent: plugins of its components that were asked and did not say what they offer: nothing about these components,
+            neither that they exist nor what they take, was checked.
+    """
 
     file: FlowFile
     inspection: Inspection | None
     flow_id: str | None
+    silent: tuple[SilentPlugin, ...] = ()
 
     @property
     def findings(self) -> tuple[Diagnostic, ...]:
@@ -39,8 +48,10 @@ class CheckedFile:
         return tuple(sorted(found, key=lambda one: (one.line or 0, one.column or 0)))
 
     def is_ok(self, *, strict: bool) -> bool:
-        """Whether nothing fails it: no fatal finding, no error; with `strict` no warning either."""
-        return self.inspection is not None and all(one.level is Level.WARNING and not strict for one in self.inspection.findings)
+        """Whether nothing fails it: no fatal finding, no error; with `strict` no warning either, and all of it was checked."""
+        if self.inspection is None or (strict and self.silent):
+            return False
+        return all(one.level is Level.WARNING and not strict for one in self.inspection.findings)
 
 
 def read_flow(data: bytes, name: str) -> FlowFile:
@@ -59,14 +70,14 @@ def component_paths(file: FlowFile) -> set[str]:
     return recorder.paths
 
 
-def check_file(file: FlowFile, components: KnownComponents | None) -> CheckedFile:
-    """Check what was read."""
+def check_file(file: FlowFile, components: KnownComponents | None, silent: Sequence[SilentPlugin] = ()) -> CheckedFile:
+    """Check what was read. `silent`: plugins of its components that did not say what they offer."""
     if file.document is None:
         return CheckedFile(file, None, None)
     found = inspect_document(file.document, components)
     found = replace(found, findings=(*found.findings, *_of_tests(file.document, file.name, found.findings)))
     flow_id = None if found.types is None else blob_id_of_json(to_stored_json(file.document))
-    return CheckedFile(file, found, flow_id)
+    return CheckedFile(file, found, flow_id, tuple(silent))
 
 
 def _of_tests(document: SourceDocument, name: str, known: tuple[Diagnostic, ...]) -> list[Diagnostic]:

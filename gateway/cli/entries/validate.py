@@ -15,7 +15,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Start no plugin; of it
 def validate(
     flows: FlowFiles,
     config: ConfigPath = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too, and so does a plugin that cannot be asked.")] = False,
     offline: Offline = False,
     as_json: Json = False,
 ) -> NoReturn:
