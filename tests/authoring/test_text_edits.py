@@ -120,6 +120,14 @@ def test_json_that_is_spread_over_lines_is_indented_as_it_is() -> None:
     )
 
 
+def test_mocks_with_mappings_as_keys_are_in_nobodys_way() -> None:
+    behaviors = "behaviors: {{a: [1]}: {outcome: success}, ? {b: {c: 2}} : {outcome: skipped}}"
+    text = (
+        f"test: {{config: {{plugins: {{m: {{type: mock, components: {{/a: {{{behaviors}}}}}}}}}}}}}\nschemas:\n  type: object\n"
+    )
+    assert added(text, {"schemas": {"properties": {}}}) == f"{text}  properties: {{}}\n"
+
+
 @pytest.mark.parametrize("text", ["# head\nname: f\nsteps: []\n", '{\n  "name": "f",\n  "steps": []\n}\n'])
 def test_a_byte_order_mark_stays_and_changes_nothing_else(text: str) -> None:
     assert added("\ufeff" + text) == "\ufeff" + added(text)

@@ -13,8 +13,8 @@ from typing import Final
 
 from gateway.authoring.flow_tests.exact_values import ExactValue
 from gateway.authoring.flow_tests.matching import Edit
-from gateway.authoring.flow_tests.yaml_tree import Entry, Span, spans_of
 from gateway.authoring.flow_tests.yaml_writer import YamlWriter
+from gateway.authoring.yaml_tree import Entry, Span, spans_of
 
 MAX_ONE_LINE_CHARS: Final = 120
 """A collection that stood on one line is written on one line up to this length."""

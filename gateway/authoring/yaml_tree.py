@@ -17,6 +17,7 @@ class Span:
 
     Attributes:
         start, end: from its first character (its anchor's, if it has one) to behind its last; equal for an empty scalar.
+        reach: behind what the reader takes for part of it: with a block scalar at its end, empty lines and comments below too.
         is_flow: written in brackets or braces, or no collection (a scalar, an alias).
         entries: of a mapping; None otherwise.
         items: of a sequence; None otherwise.
@@ -24,6 +25,7 @@ class Span:
 
     start: int
     end: int
+    reach: int
     column: int
     is_flow: bool
     entries: list[Entry] | None = None
@@ -45,7 +47,7 @@ class Entry:
     key_start: int
     key_end: int
     column: int
-    value: Span = field(default_factory=lambda: Span(0, 0, 0, True))
+    value: Span = field(default_factory=lambda: Span(0, 0, 0, 0, True))
 
 
 def spans_of(text: str) -> Span:
@@ -66,17 +68,24 @@ def _span(event: Any, events: Iterator[Any], text: str) -> Span:
             entry.value = _span(next(events), events, text)
             entries.append(entry)
         # A block ends where its last part does; its own end mark is behind the comments that follow.
-        end = key.end_mark.index if event.flow_style or not entries else entries[-1].value.end
-        return Span(start, end, column, bool(event.flow_style), entries=entries)
+        end, reach = _ends(key, event, entries[-1].value if entries else None)
+        return Span(start, end, reach, column, bool(event.flow_style), entries=entries)
     if isinstance(event, yaml.SequenceStartEvent):
         items: list[Span] = []
         while not _is_end(item := next(events)):
             items.append(_span(item, events, text))
-        end = item.end_mark.index if event.flow_style or not items else items[-1].end
-        return Span(start, end, column, bool(event.flow_style), items=items)
+        end, reach = _ends(item, event, items[-1] if items else None)
+        return Span(start, end, reach, column, bool(event.flow_style), items=items)
     # The end of a block scalar takes in the empty lines and comments behind it.
     end = start + len(text[start : event.end_mark.index].rstrip())
-    return Span(start, end, column, True)
+    return Span(start, end, event.end_mark.index, column, True)
+
+
+def _ends(end_event: Any, event: Any, last: Span | None) -> tuple[int, int]:
+    """`end` and `reach` of a collection."""
+    if event.flow_style or last is None:
+        return end_event.end_mark.index, end_event.end_mark.index
+    return last.end, last.reach
 
 
 def _is_end(event: Any) -> bool:
