@@ -78,7 +78,7 @@ def report(error: FlowspanError, *, as_json: bool) -> int:
         body: dict[str, Any] = {"error": {"reason": error.reason.value, "message": error.message, "details": error.details}}
         line = msgspec.json.encode(body, enc_hook=repr).decode()
     else:
-        line = "\n".join([f"flowspan: {error.message}", *_diagnostics(error)])
+        line = "\n".join(map(_harmless, "\n".join([f"flowspan: {error.message}", *_diagnostics(error)]).split("\n")))
     say(line)
     return exit_code_of(error)
 
@@ -89,6 +89,13 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)  # noqa: T201 - the command's own voice
     except (BrokenPipeError, ValueError):
         pass
+
+
+def _harmless(line: str) -> str:
+    """Without what would move the cursor of a terminal: messages quote names of all kinds."""
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def _diagnostics(error: FlowspanError) -> list[str]:

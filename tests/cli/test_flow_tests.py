@@ -312,6 +312,16 @@ def test_a_report_for_other_programs_is_written_where_it_is_asked_for(shell: She
     assert (nowhere.code, "--junit no/such/out.xml: " in nowhere.err) == (2, True)
 
 
+def test_a_flow_that_cannot_run_moves_no_cursor(shell: Shell) -> None:
+    steps = [{"id": "a\x1b[2J\x9b", "component": "/builtin/noop", "input": {"$step": "b\x1b[31m"}}]
+    shell.write("flow.json", {"name": "x", "steps": steps})
+    for words in (("run", "flow.json", "--input-json", "1"), ("graph", "flow.json"), ("infer", "flow.json")):
+        done = shell.run(*words)
+        assert done.code == 2
+        assert "\\x1b[31m" in done.err
+        assert not {"\x1b", "\x9b"} & set(done.out + done.err)
+
+
 def test_results_that_find_no_room_are_missed_aloud(shell: Shell) -> None:
     shell.write("flow.yaml", GREETING)
     for words in (
