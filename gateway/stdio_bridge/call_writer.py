@@ -157,6 +157,8 @@ class CallWriter:
                 flow_id=template.flow_id.removeprefix("sha256:") if stepflow else template.flow_id,
                 repeats_origin=stepflow,
                 sends_timeout=kind.declaration.timeouts,
+                sends_item=not stepflow,
+                sends_token=stepflow or not kind.declaration.derives_tokens,
             )
         self.namespaces.add(template.namespace)
         return prepared.line

@@ -9,8 +9,9 @@ from typing import Final
 
 import msgspec
 
+from flowspan.idempotency import IdempotencyTokens
 from flowspan.jsonrpc import one_line
-from runtime_core.calls import CallNaming, CallTemplate, ComponentCall, IdempotencyTokens
+from runtime_core.calls import CallNaming, CallTemplate, ComponentCall
 
 _text = msgspec.json.encode
 MAX_TIMEOUT_MS: Final = 2**53 - 1
@@ -23,7 +24,7 @@ class ExecuteLines:
         kind: what the caller compares to know whether the lines still fit; see `gateway.stdio_bridge.handshake.ServerKind`.
     """
 
-    __slots__ = ("_format", "_tokens", "kind")
+    __slots__ = ("_format", "_sends_item", "_sends_token", "_tokens", "kind")
 
     def __init__(
         self,
@@ -35,11 +36,15 @@ class ExecuteLines:
         flow_id: str,
         repeats_origin: bool,
         sends_timeout: bool,
+        sends_item: bool = True,
+        sends_token: bool = True,
     ) -> None:
         """`component`, `flow_id`: as the server writes them (dialects differ).
 
         `repeats_origin`: run, flow and step stand beside the input too. Some releases of the older SDKs (0.3, 0.5) look for
         them there only, and leave a request without them unanswered.
+        `sends_item`: the item's index stands beside the input. `sends_token`: the idempotency token does; a server that derives
+        it saves its hash.
         """
         self.kind = kind
         self._tokens = IdempotencyTokens(template.run_id, template.step_id)
@@ -59,17 +64,26 @@ class ExecuteLines:
             flow,
             b',"step_id":',
             step_id,
-            f',"traceparent":"00-{template.trace_id}-{span}-{flags}"}},"taskToken":"{naming.secret}-%x","idempotencyToken":"%b"'.encode(),
+            f',"traceparent":"00-{template.trace_id}-{span}-{flags}"}},"taskToken":"{naming.secret}-%x"'.encode(),
+            b',"itemIndex":%d' if sends_item else b"",
+            b',"idempotencyToken":"%b"' if sends_token else b"",
             b',"timeoutMs":%d}}\n' % min(round(template.timeout_s * 1000), MAX_TIMEOUT_MS) if sends_timeout else b"}}\n",
         )
         self._format = b"".join(pieces)
+        self._sends_item = sends_item
+        self._sends_token = sends_token
 
     def line(self, call: ComponentCall) -> bytes:
         """The request, with its newline."""
         number, data = call.number, call.input
         if b"\n" in data or b"\r" in data:
             data = one_line(data)
-        return self._format % (number, data, call.attempt, number, number, number, self._tokens.of(call.item_index))
+        item = call.item_index
+        if not self._sends_token:
+            return self._format % (number, data, call.attempt, number, number, number, item)
+        if self._sends_item:
+            return self._format % (number, data, call.attempt, number, number, number, item, self._tokens.of(item))
+        return self._format % (number, data, call.attempt, number, number, number, self._tokens.of(item))
 
 
 def _escaped(text: str) -> bytes:

@@ -50,6 +50,7 @@ class ServerDeclaration:
         started: whether it tells which executions have begun.
         cancel_ack: whether it confirms `$/cancel`.
         ping, shutdown: whether it answers these requests.
+        derives_tokens: whether it derives idempotency tokens itself, from the ids that it is sent.
     """
 
     dialect: Dialect
@@ -60,6 +61,7 @@ class ServerDeclaration:
     cancel_ack: bool = False
     ping: bool = False
     shutdown: bool = False
+    derives_tokens: bool = False
 
     @property
     def is_trusted_with_timeouts(self) -> bool:
@@ -141,6 +143,7 @@ def read_initialize(result: bytes, forced_dialect: Dialect | None) -> ServerDecl
         timeouts=capabilities.get("timeouts") is True,
         started=capabilities.get("started") is True,
         cancel_ack=capabilities.get("cancelAck") is True,
+        derives_tokens=capabilities.get("derivesTokens") is True,
         ping=capabilities.get("ping") is True,
         shutdown=capabilities.get("shutdown") is True,
     )

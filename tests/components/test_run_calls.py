@@ -10,6 +10,7 @@ import pytest
 from flowspan.components import ComponentContext, ComponentServer
 from flowspan.components.outgoing import WINDOW
 from flowspan.errors import FlowspanError
+from flowspan.idempotency import idempotency_token
 from flowspan.view.status import ItemResult
 from tests.components.memory_pair import MemoryPair
 from tests.components.played_gateway import execute_params, item, run_status
@@ -197,6 +198,13 @@ async def test_an_overloaded_gateway_is_asked_again_after_its_hint() -> None:
     pair.answer(await pair.next("runs/get"), run_status("run-1", [5]))
     assert (await pair.answer_to(request_id))["result"]["output"] == [5]
     pair.close()
+
+
+async def test_a_context_derives_the_token_that_it_is_not_sent() -> None:
+    pair = MemoryPair(server)
+    output = await pair.output("/facts", None, itemIndex=4, idempotencyToken=None)
+    assert output["idempotency_token"] == idempotency_token(output["run_id"], 4, "only")
+    assert len(output["idempotency_token"]) == 26
 
 
 async def test_a_context_knows_its_execution() -> None:

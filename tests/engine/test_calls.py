@@ -9,7 +9,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime_core.calls import idempotency_token
+from flowspan.idempotency import idempotency_token
 
 
 @given(st.text(min_size=1, max_size=40), st.integers(0, 10**7), st.text(min_size=1, max_size=40))

@@ -9,11 +9,12 @@ import msgspec
 import pytest
 
 from flowspan.errors import FlowErrorCode
+from flowspan.idempotency import idempotency_token
 from gateway.catalog import PluginHealth
 from gateway.stdio_bridge.launch import LaunchSpec
 from gateway.stdio_bridge.restart_policy import RestartLimits
 from gateway.stdio_bridge.settings import MIB, StdioPlugin
-from runtime_core.calls import CallFailure, idempotency_token
+from runtime_core.calls import CallFailure
 from tests.stdio_bridge.children import RunOnLoop
 from tests.stdio_bridge.fakes import NAMING, WAIT_S, Bridge, calls, template
 from tests.stdio_bridge.servers import server
@@ -74,9 +75,22 @@ async def test_a_request_says_who_asks_for_what_and_in_which_attempt() -> None:
                 "traceparent": f"00-{trace}-{span}-01",
             },
             "taskToken": NAMING.task_token(call.number),
+            "itemIndex": 0,
             "idempotencyToken": idempotency_token("run-1", 0, '50 % "off"'),
         }
         assert call.idempotency_token == idempotency_token("run-1", 0, '50 % "off"')
+
+
+async def test_a_server_that_derives_tokens_is_sent_none() -> None:
+    told = """
+CAPABILITIES = {'derivesTokens': True}
+def execute(request, params): answer(request, {'output': [params['itemIndex'], 'idempotencyToken' in params]})
+"""
+    async with Bridge(StdioPlugin(server(told))) as bridge:
+        await bridge.up()
+        (output,) = await bridge.execute(calls(1))
+        assert isinstance(output, bytes)
+        assert msgspec.json.decode(output) == [0, False]
 
 
 async def test_a_server_that_keeps_time_outs_is_told_the_bound_and_others_are_not() -> None:

@@ -38,7 +38,7 @@ async def test_servers_of_the_contract_are_told_run_flow_and_step_once() -> None
         await bridge.up()
         (output,) = await bridge.execute(calls(1))
         assert isinstance(output, bytes)
-        names = ["attempt", "component", "idempotencyToken", "input", "observability", "taskToken"]
+        names = ["attempt", "component", "idempotencyToken", "input", "itemIndex", "observability", "taskToken"]
         assert msgspec.json.decode(output) == names
 
 

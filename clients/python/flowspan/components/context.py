@@ -23,6 +23,7 @@ from flowspan.components.executions import (
 from flowspan.components.run_api import ExecutionIdentity, ResultOrderLike, RunApi
 from flowspan.components.watch import RunWatch
 from flowspan.errors import InvalidArgumentError, RequestCancelledError
+from flowspan.idempotency import idempotency_token
 from flowspan.view.status import ItemResult, RunStatus
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class _ExecutionContext:
     @property
     def idempotency_token(self) -> str | None:
         """Equal over all attempts of this step of this item: give it to services that recognise repetitions."""
-        return self._facts.idempotencyToken or self._facts.idempotency_token
+        token = self._facts.idempotencyToken or self._facts.idempotency_token
+        if token is None and self.run_id is not None and self.step_id is not None and self.item_index is not None:
+            token = idempotency_token(self.run_id, self.item_index, self.step_id)
+        return token
 
     @property
     def task_token(self) -> str | None:

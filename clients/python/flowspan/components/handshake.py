@@ -106,6 +106,7 @@ class ServerMethods:
                 "started": True,
                 "progress": True,
                 "watch": True,
+                "derivesTokens": True,
             },
         }
         return msgspec.json.encode(result)
