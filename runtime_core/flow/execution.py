@@ -5,6 +5,9 @@ reports a failure; `onError` is applied here. Nothing is kept but what later exp
 
 A node is a step, or the flow's output (the last node). It waits for the outcomes that its expression cannot do without; a
 branch that turns out to be taken may make it wait again, and what becomes needed late is scheduled then.
+
+Where one of these outcomes is a failure, the node is looked at early: its own failure may be known by then, and so may the
+item's. If it is not, the node waits from then on for just those outcomes that can still decide it.
 """
 
 from __future__ import annotations
@@ -68,6 +71,7 @@ class ItemExecution:
 
     __slots__ = (
         "_attempt_bases",
+        "_early",
         "_input_value",
         "_largest",
         "_late",
@@ -97,6 +101,7 @@ class ItemExecution:
         self._largest = len(item_input)
         self._open_roots = 1 + len(plan.must_execute)
         self._late: dict[int, list[int]] | None = None
+        self._early: dict[int, dict[int, None]] | None = None
         self._attempt_bases: dict[int, int] | None = None
         self._recalled: dict[int, tuple[Outcome, bytes]] | None = None
         self._input_value: JsonValue | Failure | Pending = _UNREAD
@@ -197,11 +202,13 @@ class ItemExecution:
     def _advance(self, queue: list[int]) -> list[ReadyCall]:
         """Evaluate the nodes in `queue`, which grows on the way: a skipped or failed step settles others at once."""
         ready: list[ReadyCall] = []
-        steps = self._plan.steps
+        steps, states = self._plan.steps, self.states
         count = len(steps)
         for node in queue:
             if self.result is not None:
                 break
+            if states[node] != WAITING:
+                continue  # it was looked at early
             if node == count:
                 expression = self._plan.output
             else:
@@ -233,11 +240,11 @@ class ItemExecution:
             elif self._recalled is not None and node in self._recalled:
                 self._take_outcome(node, *self._recalled.pop(node), queue)
             else:
-                self.states[node] = IN_FLIGHT
+                states[node] = IN_FLIGHT
                 ready.append(ReadyCall(steps[node], payload))  # type: ignore[arg-type]
         if ready and self.result is not None:
             for call in ready:  # the item ended in the same breath: these are never handed out
-                self.states[call.step.index] = WAITING
+                states[call.step.index] = WAITING
             ready.clear()
         return ready
 
@@ -279,7 +286,7 @@ class ItemExecution:
         return False
 
     def _settle(self, node: int, state: int, payload: bytes, queue: list[int]) -> None:
-        """A node's outcome is known; nodes that waited for nothing else join the queue."""
+        """A node's outcome is known; nodes that waited for nothing else, or that it may have decided, join the queue."""
         plan = self._plan
         self.payloads[node] = payload
         if len(payload) > self._largest:
@@ -291,27 +298,57 @@ class ItemExecution:
             if not self._open_roots:
                 self._end()
                 return
-        waiting = self._waiting
-        for other in plan.dependents[node] if node < len(plan.steps) else _NO_CALLS:
-            if states[other] == WAITING:
-                waiting[other] -= 1
-                if not waiting[other]:
-                    queue.append(other)
-        if self._late is not None:
-            for other in self._late.pop(node, _NO_CALLS):
-                waiting[other] -= 1
-                if not waiting[other]:
-                    queue.append(other)
+        waiting, early = self._waiting, self._early
+        others: Sequence[int] = plan.dependents[node] if node < len(plan.steps) else _NO_CALLS
+        if self._late is not None and node in self._late:
+            others = (*others, *self._late.pop(node))
+        for other in others:
+            if states[other] != WAITING:
+                continue
+            if early is not None and other in early:
+                self._narrow(other, node, queue)
+                continue
+            waiting[other] -= 1
+            if not waiting[other]:
+                queue.append(other)
+            elif state == FAILED:
+                self._look_early(other, queue)
+
+    def _look_early(self, node: int, queue: list[int]) -> None:
+        """Something that `node` waits for has failed: perhaps nothing else counts."""
+        early = self._early = {} if self._early is None else self._early
+        early[node] = {}
+        queue.append(node)
+
+    def _narrow(self, node: int, settled: int, queue: list[int]) -> None:
+        """A step is settled; `node` was looked at early and waits for several. What stands behind a failure does not count any
+        more. Each step is taken from the end once, so that a wide value costs no more than its width."""
+        assert self._early is not None
+        missing, states = self._early[node], self.states
+        if not missing:
+            return  # it is in the queue
+        if states[settled] == FAILED and settled in missing:
+            while missing.popitem()[0] != settled:
+                pass
+        while missing:
+            if states[next(reversed(missing))] <= IN_FLIGHT:
+                return
+            missing.popitem()
+        queue.append(node)
 
     def _wait(self, node: int, queue: list[int]) -> None:
         """Steps became needed late: `node` waits for them, and they begin."""
         late = self._late = {} if self._late is None else self._late
-        needed = list(dict.fromkeys(self.missing))
+        missing = dict.fromkeys(self.missing)  # in document order
         self.missing.clear()
-        self._waiting[node] = len(needed)
-        for step in needed:
+        if self._early is not None and node in self._early:
+            self._early[node] = missing
+        else:
+            self._waiting[node] = len(missing)
+        for step in missing:
             late.setdefault(step, []).append(node)
         strict, states = self._plan.strict, self.states
+        needed = list(missing)
         while needed:
             step = needed.pop()
             if states[step] != IDLE:
@@ -319,10 +356,12 @@ class ItemExecution:
             states[step] = WAITING
             open_steps = [other for other in strict[step] if states[other] <= IN_FLIGHT]
             self._waiting[step] = len(open_steps)
-            if open_steps:
-                needed += open_steps
-            else:
+            if not open_steps:
                 queue.append(step)
+            elif any(states[other] == FAILED for other in strict[step]):
+                self._look_early(step, queue)
+            else:
+                needed += open_steps
 
     def _after_failure(self, step: PlannedStep, payload: bytes) -> tuple[int, bytes]:
         """`onError`, once the retries are spent."""

@@ -230,7 +230,11 @@ class StepOutput:
 
 
 class ObjectOf:
-    """An object whose members are resolved one by one."""
+    """An object whose members are resolved one by one.
+
+    The first failed member in document order is its failure, whatever stands behind it; that is known as soon as nothing
+    before it is pending. Failed and pending members come before skipped ones.
+    """
 
     __slots__ = ("is_lazy", "members", "strict", "weight")
 
@@ -242,21 +246,25 @@ class ObjectOf:
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         resolved: dict[str, object] = {}
-        obstacle: Failure | Skip | Pending | None = None
+        obstacle: Skip | Pending | None = None
         for key, node in self.members:
             value = node.evaluate(item)
             kind = type(value)
             if kind is bytes:
                 resolved[key] = msgspec.Raw(value)  # type: ignore[arg-type]
-            elif kind is Failure or kind is Skip or kind is Pending:
-                obstacle = _weightier(obstacle, value)  # type: ignore[arg-type]
+            elif kind is Failure:
+                return value if type(obstacle) is not Pending else PENDING
+            elif kind is Pending:
+                obstacle = PENDING
+            elif kind is Skip:
+                obstacle = obstacle or value  # type: ignore[assignment]
             else:
                 resolved[key] = value
         return resolved if obstacle is None else obstacle  # type: ignore[return-value]
 
 
 class ArrayOf:
-    """An array whose members are resolved one by one."""
+    """An array whose members are resolved one by one; as in `ObjectOf`."""
 
     __slots__ = ("is_lazy", "members", "strict", "weight")
 
@@ -268,14 +276,18 @@ class ArrayOf:
 
     def evaluate(self, item: ItemValues) -> Evaluation:
         resolved: list[object] = []
-        obstacle: Failure | Skip | Pending | None = None
+        obstacle: Skip | Pending | None = None
         for node in self.members:
             value = node.evaluate(item)
             kind = type(value)
             if kind is bytes:
                 resolved.append(msgspec.Raw(value))  # type: ignore[arg-type]
-            elif kind is Failure or kind is Skip or kind is Pending:
-                obstacle = _weightier(obstacle, value)  # type: ignore[arg-type]
+            elif kind is Failure:
+                return value if type(obstacle) is not Pending else PENDING
+            elif kind is Pending:
+                obstacle = PENDING
+            elif kind is Skip:
+                obstacle = obstacle or value  # type: ignore[assignment]
             else:
                 resolved.append(value)
         return resolved if obstacle is None else obstacle  # type: ignore[return-value]
@@ -334,10 +346,3 @@ class Coalesce:
             else:
                 return value
         return None if saw_null or skipped is None else skipped
-
-
-def _weightier(held: Failure | Skip | Pending | None, new: Failure | Skip | Pending) -> Failure | Skip | Pending:
-    """Pending over all (nothing is known yet), failed over skipped, and the first of its kind in document order."""
-    if held is None or type(held) is Skip:
-        return held if type(held) is Skip and type(new) is Skip else new
-    return new if type(new) is Pending else held

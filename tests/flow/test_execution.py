@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from flowspan.view.events import Outcome
 from runtime_core.flow.execution import ItemExecution, ReadyCall
+from runtime_core.flow.expressions import FAILED
 
-from .items import failed, plan_of, run_item, step
+from .items import calls_made, failed, plan_of, run_item, step
 
 BROKEN = b'{"code":"COMPONENT_FAILED","message":"broken"}'
 
@@ -58,7 +59,7 @@ def test_independent_steps_are_ready_side_by_side_and_dependents_when_all_their_
 def test_a_failing_step_does_not_stop_its_independent_siblings() -> None:
     flow = {
         "steps": [step("f"), step("a"), step("b", {"$step": "a"})],
-        "output": [{"$step": "f"}, {"$step": "b"}],
+        "output": [{"$step": "b"}, {"$step": "f"}],
     }
     ran = run_item(flow, answers={"f": failed("first")})
     assert (ran.outcome, ran.payload["message"], list(ran.calls)) == ("failed", "first", ["f", "a", "b"])
@@ -116,6 +117,161 @@ def test_a_cancelled_call_ends_the_item_and_leaves_the_others_abandoned() -> Non
     assert item.result is not None
     assert (item.result.outcome, item.result.payload, item.abandoned()) == (Outcome.CANCELLED, cancelled, [1])
     assert item.complete(1, Outcome.SUCCESS, b"late") == []
+
+
+# Known early
+
+
+def of(step_id: str) -> dict[str, str]:
+    return {"$step": step_id}
+
+
+def started(flow: Any) -> ItemExecution:
+    item = ItemExecution(plan_of(flow), b"null")
+    item.start()
+    return item
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [of("bad"), of("slow")],
+        {"x": of("bad"), "y": {"z": of("slow")}},
+        [[1, {"x": of("bad")}], of("slow")],
+        {"x": {"y": [of("bad"), of("slow")]}, "z": of("slow")},
+        [{"$coalesce": [of("bad"), of("slow")]}, of("slow")],
+        [{"$if": of("bad"), "then": 1, "else": of("bad")}, of("slow")],
+        [of("skipped"), of("bad"), of("slow")],
+        of("both"),
+        {"x": of("both"), "y": of("slow")},
+    ],
+)
+def test_an_item_ends_with_its_first_failure_although_what_stands_behind_still_runs(output: Any) -> None:
+    steps = [step("bad"), step("slow"), step("skipped", skip=True), step("both", [of("bad"), of("slow")])]
+    item = started({"steps": steps, "output": output})
+    assert item.complete(0, Outcome.FAILED, BROKEN) == []
+    assert item.result is not None
+    assert (item.result.outcome, item.result.payload, item.abandoned()) == (Outcome.FAILED, BROKEN, [1])
+    assert item.complete(1, Outcome.SUCCESS, b"late") == []
+    assert item.result.payload == BROKEN
+
+
+@pytest.mark.parametrize("last", [(Outcome.SUCCESS, b"1"), (Outcome.SKIPPED, b"{}"), (Outcome.FAILED, b'{"code":"TIMEOUT"}')])
+def test_what_stands_before_a_failure_and_still_runs_keeps_the_item_open(last: tuple[Outcome, bytes]) -> None:
+    flow = {"steps": [step("a"), step("b"), step("bad"), step("z")], "output": [of("a"), of("b"), of("bad"), of("z")]}
+    item = started(flow)
+    item.complete(2, Outcome.FAILED, BROKEN)
+    item.complete(0, Outcome.SUCCESS, b"0")
+    assert item.result is None
+    item.complete(1, *last)
+    assert payload_of(item) == (last[1] if last[0] is Outcome.FAILED else BROKEN)
+    assert item.abandoned() == [3]
+
+
+def test_a_later_failure_does_not_overtake_an_earlier_one_that_is_still_open() -> None:
+    item = started({"steps": [step(name) for name in "abcd"], "output": [of(name) for name in "abcd"]})
+    item.complete(3, Outcome.FAILED, b'{"code":"D"}')
+    item.complete(1, Outcome.FAILED, b'{"code":"B"}')
+    assert item.result is None
+    item.complete(0, Outcome.SUCCESS, b"1")
+    assert (payload_of(item), item.abandoned()) == (b'{"code":"B"}', [2])
+
+
+def test_a_step_whose_input_has_failed_early_is_not_called_whatever_its_on_error_says() -> None:
+    for on_error in ({"action": "useDefault"}, {"action": "skip"}, {"action": "retry", "defaultValue": 1}):
+        steps = [step("bad"), step("slow"), step("a", [of("bad"), of("slow")], mustExecute=True, onError=on_error)]
+        item = started({"steps": steps, "output": 1})
+        assert item.complete(0, Outcome.FAILED, BROKEN) == []
+        assert (payload_of(item), item.abandoned()) == (BROKEN, [1])
+
+
+def test_an_item_that_is_still_open_goes_on_after_an_early_failure() -> None:
+    steps = [step("bad"), step("slow"), step("a", [of("bad"), of("slow")]), step("b", of("slow"))]
+    item = started({"steps": steps, "output": [of("b"), of("a")]})
+    assert item.complete(0, Outcome.FAILED, BROKEN) == []
+    assert (item.result, item.abandoned()) == (None, [])
+    assert ready(item.complete(1, Outcome.SUCCESS, b"1")) == ["b"]
+    item.complete(3, Outcome.SUCCESS, b"2")
+    assert payload_of(item) == BROKEN
+
+
+def test_a_must_execute_step_keeps_an_item_open_whose_output_has_failed_early() -> None:
+    steps = [step("bad"), step("slow"), step("must", mustExecute=True), step("later", of("slow"))]
+    item = started({"steps": steps, "output": [of("bad"), of("later")]})
+    item.complete(0, Outcome.FAILED, BROKEN)
+    assert item.result is None
+    item.complete(2, Outcome.FAILED, b'{"code":"MUST"}')
+    assert (payload_of(item), item.abandoned()) == (BROKEN, [1])
+
+
+def test_a_condition_that_has_failed_early_decides_its_branch_at_once() -> None:
+    choice = {"$if": [of("bad"), of("slow")], "then": 1, "else": of("late")}
+    item = started({"steps": [step("bad"), step("slow"), step("late")], "output": choice})
+    assert ready(item.complete(0, Outcome.FAILED, BROKEN)) == ["late"]
+    item.complete(2, Outcome.SUCCESS, b"3")
+    assert (payload_of(item), item.abandoned()) == (b"3", [1])
+
+
+def test_what_is_needed_late_before_a_failure_begins_at_once_and_what_stands_behind_it_does_not() -> None:
+    steps = [step("c"), step("bad"), step("slow"), step("before"), step("behind")]
+    output = [{"$if": of("c"), "then": of("before")}, of("bad"), {"$if": of("c"), "then": of("behind")}, of("slow")]
+    item = started({"steps": steps, "output": output})
+    item.complete(0, Outcome.SUCCESS, b"true")
+    assert ready(item.complete(1, Outcome.FAILED, BROKEN)) == ["before"]
+    item.complete(3, Outcome.SUCCESS, b"1")
+    assert (payload_of(item), item.abandoned()) == (BROKEN, [2])
+
+
+def test_a_late_need_that_has_failed_already_does_not_wait_for_its_other_needs() -> None:
+    late = step("late", [of("bad"), of("slow"), of("idle")])
+    steps = [step("bad"), step("c"), step("slow", mustExecute=True), step("idle"), late]
+    output = [{"$if": of("bad"), "then": 1}, {"$coalesce": [of("c"), of("late")]}]
+    item = started({"steps": steps, "output": output})
+    item.complete(0, Outcome.FAILED, BROKEN)
+    assert item.complete(1, Outcome.SUCCESS, b"null") == []
+    assert item.states[4] == FAILED
+    assert item.complete(2, Outcome.SUCCESS, b"1") == []
+    assert payload_of(item) == BROKEN
+
+
+def test_a_logged_early_failure_ends_the_item_that_a_new_gateway_takes_over() -> None:
+    flow = {"steps": [step("bad"), step("slow"), step("must", mustExecute=True)], "output": [of("bad"), of("slow")]}
+    item = started(flow)
+    assert item.recall(0, Outcome.FAILED, BROKEN) == []
+    item.interrupted()
+    assert item.in_flight() == [1, 2]
+    item.recall(2, Outcome.SUCCESS, b"1")
+    assert (payload_of(item), item.abandoned()) == (BROKEN, [1])
+
+
+@pytest.mark.parametrize("shape", ["all fail backwards", "all fail from the middle", "the last fails first", "dependents"])
+def test_failures_in_a_wide_value_cost_no_more_than_its_width(shape: str) -> None:
+    def cost(width: int) -> int:
+        steps = [step(f"s{number}") for number in range(width)]
+        numbers = list(range(width))
+        fails = set(numbers)
+        if shape == "all fail backwards":
+            numbers.reverse()
+        elif shape == "all fail from the middle":
+            numbers = numbers[width // 2 :] + numbers[: width // 2][::-1]
+        elif shape == "the last fails first":
+            numbers, fails = [width - 1, *numbers[:-1]], {width - 1}
+        else:  # many steps fail in one breath, behind as many that run
+            steps += [step(f"d{number}", of(f"s{width - 1}")) for number in range(width)]
+            numbers, fails = [width - 1, *numbers[:-1]], {width - 1}
+        members = [of(one["id"]) for one in steps if shape != "dependents" or one["id"] != f"s{width - 1}"]
+        item = started({"steps": steps, "output": members})
+
+        def work() -> None:
+            for number in numbers:
+                assert item.result is None
+                item.complete(number, Outcome.FAILED if number in fails else Outcome.SUCCESS, BROKEN)
+
+        calls = calls_made(work)
+        assert payload_of(item) == BROKEN
+        return calls
+
+    assert cost(2_000) < 2.3 * cost(1_000)
 
 
 # onError
@@ -321,9 +477,12 @@ def test_every_item_ends_once_and_alike_in_whatever_order_its_calls_complete(flo
             assert call.step.index not in called
             called.append(call.step.index)
             json.loads(call.input)
-            queue += item.complete(call.step.index, *answers[call.step.index])
+            has_ended = item.result is not None
+            assert not has_ended or call.step.index in item.abandoned()
+            more = item.complete(call.step.index, *answers[call.step.index])
+            assert not (has_ended and more)
+            queue += more
         assert item.result is not None, "the item stalled"
-        assert item.abandoned() == []
         assert plan.needed >= set(plan.must_execute)
-        ends.append((item.result, sorted(called)))
+        ends.append(item.result)
     assert ends[0] == ends[1]
