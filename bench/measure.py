@@ -7,13 +7,13 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
 
 import psutil
 
-from bench.figures import Figure
+from bench.figures import Figure, Maker
 from bench.scenario import Plan
 
 QUIET_SHARE: Final = 0.1
@@ -66,12 +66,17 @@ class Repetition:
 
 
 async def repeat(
-    plan: Plan, pids: Sequence[int], items: int, once: Callable[[Repetition], Awaitable[None]]
+    plan: Plan,
+    pids: Sequence[int],
+    items: int,
+    once: Callable[[Repetition], Awaitable[None]],
+    *,
+    most_tries: int = MOST_TRIES,
 ) -> Sequence[Repetition]:
-    """Measure `once` until the plan's number of repetitions were left alone by other programs, or three times as many were made;
-    the quietest ones, in order. Whatever `once` finds out goes into `details`."""
+    """Measure `once` until the plan's number of repetitions were left alone by other programs, or `most_tries` times as many
+    were made; the quietest ones, in order. Whatever `once` finds out goes into `details`."""
     made: list[Repetition] = []
-    while sum(one.others_share < QUIET_SHARE for one in made) < plan.repetitions and len(made) < MOST_TRIES * plan.repetitions:
+    while sum(one.others_share < QUIET_SHARE for one in made) < plan.repetitions and len(made) < most_tries * plan.repetitions:
         with Repetition(pids, items) as one:
             await once(one)
         made.append(one)
@@ -80,36 +85,46 @@ async def repeat(
 
 
 def rate_figure(
-    name: str, repetitions: Sequence[Repetition], *, target: float | None = None, ceiling: str | None = None
+    name: str,
+    repetitions: Sequence[Repetition],
+    *,
+    target: float | None = None,
+    ceiling: str | None = None,
+    job: str | None = None,
+    maker: Maker = "flowspan",
+    unit: str = "items/s",
 ) -> Figure:
     """Items per second of these repetitions."""
-    return _figure(name, "items/s", [one.rate for one in repetitions], repetitions, target, True, ceiling)
+    return _figure(
+        Figure(name, unit, [one.rate for one in repetitions], target, ceiling=ceiling, job=job, maker=maker), repetitions
+    )
 
 
-def detail_figure(name: str, unit: str, detail: str, repetitions: Sequence[Repetition], *, target: float) -> Figure:
-    """A detail of which less is better, such as a latency."""
-    return _figure(name, unit, [one.details[detail] for one in repetitions], repetitions, target, False, None)
+def peer_figure(name: str, repetitions: Sequence[Repetition], job: str, version: str) -> Figure:
+    """Items per second of a peer."""
+    return replace(rate_figure(name, repetitions, job=job, maker="peer"), version=version)
 
 
-def _figure(
-    name: str,
-    unit: str,
-    samples: Sequence[float],
-    repetitions: Sequence[Repetition],
-    target: float | None,
-    more_is_better: bool,
-    ceiling: str | None,
+def cpu_figure(name: str, repetitions: Sequence[Repetition], *, target: float) -> Figure:
+    """CPU milliseconds per item, of the client and all below it and the gateway."""
+    samples = [one.cpu_ms_per_item for one in repetitions]
+    return replace(_figure(Figure(name, "ms", samples, target, more_is_better=False), repetitions), cpu_ms_per_item=None)
+
+
+def detail_figure(
+    name: str, unit: str, detail: str, repetitions: Sequence[Repetition], *, target: float | None, job: str | None = None
 ) -> Figure:
+    """A detail of which less is better, such as a latency."""
+    samples = [one.details[detail] for one in repetitions]
+    return _figure(Figure(name, unit, samples, target, more_is_better=False, job=job), repetitions)
+
+
+def _figure(figure: Figure, repetitions: Sequence[Repetition]) -> Figure:
     median = statistics.median
-    return Figure(
-        name,
-        unit,
-        samples,
-        target,
-        more_is_better,
+    return replace(
+        figure,
         cpu_ms_per_item=median(one.cpu_ms_per_item for one in repetitions),
         others_share=median(one.others_share for one in repetitions),
-        ceiling=ceiling,
         details={key: median(one.details[key] for one in repetitions) for key in repetitions[0].details},
     )
 

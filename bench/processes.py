@@ -21,6 +21,8 @@ from bench.measure import process_tree
 
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
+DRAIN_S: Final = 0.5
+"""Runs that are still open when their scenario has ended need no grace."""
 SERVERS: Final = Path(__file__).resolve().parent / "servers"
 
 
@@ -58,17 +60,25 @@ def node_plugin() -> dict[str, Any] | None:
 async def running_gateway(plugins: dict[str, Any]) -> AsyncIterator[Running]:
     """`flowspan serve` with an empty store."""
     with tempfile.TemporaryDirectory(prefix="flowspan-bench-") as directory:
-        config = {
-            "plugins": plugins,
-            "store": {"type": "sqlite", "path": "store"},
-            "listen": [f"unix:{directory}/gateway.sock"],
-            "telemetry": {"log_level": "warning"},
-        }
-        Path(directory, "flowspan.yml").write_text(json.dumps(config))
-        command = [flowspan_command(), "serve", "--config", f"{directory}/flowspan.yml"]
-        # With a runtime directory of its own it is not found by other clients of this user.
-        async with running_program(command, {"XDG_RUNTIME_DIR": directory}) as running:
+        async with gateway_in(directory, plugins) as running:
             yield running
+
+
+@asynccontextmanager
+async def gateway_in(directory: str, plugins: dict[str, Any]) -> AsyncIterator[Running]:
+    """`flowspan serve` with what is in this directory, where it also keeps its runs."""
+    config = {
+        "plugins": plugins,
+        "store": {"type": "sqlite", "path": "store"},
+        "listen": [f"unix:{directory}/gateway.sock"],
+        "engine": {"drain_grace_s": DRAIN_S},
+        "telemetry": {"log_level": "warning"},
+    }
+    Path(directory, "flowspan.yml").write_text(json.dumps(config))
+    command = [flowspan_command(), "serve", "--config", f"{directory}/flowspan.yml"]
+    # With a runtime directory of its own it is not found by other clients of this user.
+    async with running_program(command, {"XDG_RUNTIME_DIR": directory}) as running:
+        yield running
 
 
 @asynccontextmanager

@@ -1,29 +1,28 @@
-"""Figures as a table and as JSON, alone or beside those of another time."""
+"""Figures as a table and as JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bench.figures import Figure
+from bench.figures import Figure, nearest_peer, times_as_good
 
-WIDTH_WITHOUT_TERMINAL = 150
+WIDTH_WITHOUT_TERMINAL = 170
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All figures of one invocation. `failures`: scenario -> why it yielded none."""
+    """All figures of one invocation. `failures`, `not_run`: scenario -> why it yielded none."""
 
     machine: Mapping[str, str | int]
     plan: Mapping[str, int | bool]
     figures: Sequence[Figure]
     failures: Mapping[str, str]
+    not_run: Mapping[str, str] = field(default_factory=dict)
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -32,79 +31,87 @@ def to_json(report: Report) -> dict[str, Any]:
         "machine": dict(report.machine),
         "plan": dict(report.plan),
         "failures": dict(report.failures),
-        "figures": [
-            {
-                "name": figure.name,
-                "unit": figure.unit,
-                "median": figure.median,
-                "min": min(figure.samples),
-                "max": max(figure.samples),
-                "samples": len(figure.samples),
-                "target": figure.target,
-                "meetsTarget": figure.meets_target,
-                "cpuMsPerItem": figure.cpu_ms_per_item,
-                "othersShare": figure.others_share,
-                "ofSketch": _of_ceiling(figure, ceilings),
-                "details": figure.details,
-            }
-            for figure in report.figures
-        ],
+        "notRun": dict(report.not_run),
+        "figures": [_figure_to_json(figure, report.figures, ceilings) for figure in report.figures],
     }
 
 
-def read_medians(path: Path) -> dict[str, float]:
-    """Median by name, from a file that `to_json` was written to.
+def _figure_to_json(figure: Figure, figures: Sequence[Figure], ceilings: Mapping[str, float]) -> dict[str, Any]:
+    peer = nearest_peer(figure, figures)
+    return {
+        "name": figure.name,
+        "unit": figure.unit,
+        "median": figure.median,
+        "min": min(figure.samples),
+        "max": max(figure.samples),
+        "samples": len(figure.samples),
+        "target": figure.target,
+        "moreIsBetter": figure.more_is_better,
+        "meetsTarget": figure.meets_target,
+        "cpuMsPerItem": figure.cpu_ms_per_item,
+        "othersShare": figure.others_share,
+        "ofSketch": _of_ceiling(figure, ceilings),
+        "job": figure.job,
+        "maker": figure.maker,
+        "version": figure.version,
+        "nearestPeer": None if peer is None else peer.name,
+        "timesThePeer": None if peer is None else times_as_good(figure, peer),
+        "details": figure.details,
+    }
 
-    Raises:
-        OSError, ValueError: it cannot be read.
-    """
-    try:
-        return {str(figure["name"]): float(figure["median"]) for figure in json.loads(path.read_bytes())["figures"]}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no figures: {error!r}") from None
 
-
-def print_table(report: Report, before: Mapping[str, float]) -> None:
-    """`before`: medians of another time, by name; empty: no such column."""
+def print_table(report: Report) -> None:
     table = Table(title_justify="left", title=f"Flowspan {report.machine.get('flowspan-gateway', '')}, medians")
     table.add_column("", no_wrap=True)
     for name in ("median", "min", "max"):
         table.add_column(name, justify="right")
     table.add_column("unit")
-    for name in ("target", "CPU ms/item", "of sketch", "others"):
+    for name in ("target", "CPU ms/item", "of sketch", "times the peer", "others"):
         table.add_column(name, justify="right")
-    if before:
-        table.add_column("before", justify="right")
     table.add_column("")
     ceilings = _medians(report.figures)
+    maker = "flowspan"
     for figure in report.figures:
+        if figure.maker == "peer" and maker != "peer":
+            table.add_section()
+        maker = figure.maker
         ratio = _of_ceiling(figure, ceilings)
-        cells = [
+        peer = nearest_peer(figure, report.figures)
+        times = None if peer is None else times_as_good(figure, peer)
+        table.add_row(
             figure.name,
-            _number(figure.median),
-            _number(min(figure.samples)),
-            _number(max(figure.samples)),
+            number(figure.median),
+            number(min(figure.samples)),
+            number(max(figure.samples)),
             figure.unit,
-            "" if figure.target is None else f"{'≥' if figure.more_is_better else '≤'} {_number(figure.target)}",
+            "" if figure.target is None else f"{'≥' if figure.more_is_better else '≤'} {number(figure.target)}",
             "" if figure.cpu_ms_per_item is None else f"{figure.cpu_ms_per_item:.3f}",
             "" if ratio is None else f"{ratio:.2f}",
+            "" if times is None else number(times),
             "" if figure.others_share is None else f"{figure.others_share:.0%}",
-        ]
-        if before:
-            old = before.get(figure.name)
-            cells.append("" if not old else f"{figure.median / old - 1:+.0%}")
-        cells.append({None: "", True: "met", False: "[bold]missed[/bold]"}[figure.meets_target])
-        table.add_row(*cells)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=WIDTH_WITHOUT_TERMINAL)
+            {None: figure.version or "", True: "met", False: "[bold]missed[/bold]"}[figure.meets_target],
+        )
+    console = report_console()
     console.print(table)
     facts = ", ".join(f"{name} {value}" for name, value in report.machine.items())
     console.print(
         f"{facts}; the quietest {report.plan['repetitions']} repetitions{', quick' if report.plan['quick'] else ''}", style="dim"
     )
+    for name, why in report.not_run.items():
+        console.print(f"{name}: not run: {why}", highlight=False, markup=False)
     for name, why in report.failures.items():
-        console.print(f"[bold]{name} failed[/bold]: {why}", highlight=False)
+        console.print(f"[bold]{name} failed[/bold]: ", end="")
+        console.print(why, highlight=False, markup=False)
+
+
+def report_console() -> Console:
+    """As wide as the terminal, or wide enough for the table where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _medians(figures: Sequence[Figure]) -> dict[str, float]:
@@ -114,7 +121,3 @@ def _medians(figures: Sequence[Figure]) -> dict[str, float]:
 def _of_ceiling(figure: Figure, medians: Mapping[str, float]) -> float | None:
     ceiling = None if figure.ceiling is None else medians.get(figure.ceiling)
     return None if not ceiling else figure.median / ceiling
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

