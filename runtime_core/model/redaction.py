@@ -67,22 +67,19 @@ class Redactor:
         self._search = TextSearch(forms)
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
-        return self._search.replace(text, MASK)
+        """The text without secrets, also where it was cut in the middle of one."""
+        return self._search.replace(text, MASK, may_be_cut=True)
 
     def value(self, value: Any) -> Any:
         """A decoded JSON value (or a log line's field) without secrets: in strings, in names and as numbers."""
-        return _redacted(self._search, value)
+        return _redacted(self._search, value, may_be_cut=True)
 
     def payload(self, data: bytes) -> bytes:
         """The JSON of an error or a skip without secrets; untouched if none is in it.
 
         Its own members and its code stay what they are, whatever a secret looks like: it must be an error still.
         """
-        text = data.decode("utf-8", "replace")
-        # JSON may spell a character in many ways, so where anything is escaped only the decoded text tells.
-        if "\\" not in text and not self._search.finds(text):
-            return data
+        # Decoded in any case: JSON may spell a character in many ways, and each text in it may have been cut by a peer.
         try:
             value = msgspec.json.decode(data)
             if isinstance(value, dict):
@@ -91,7 +88,7 @@ class Redactor:
                 clean = self.value(value)
             return data if clean == value else msgspec.json.encode(clean)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.encode(self.text(text))
+            return msgspec.json.encode(self.text(data.decode("utf-8", "replace")))
 
 
 _REDACTORS: Final[WeakValueDictionary[frozenset[str], Redactor]] = WeakValueDictionary()
