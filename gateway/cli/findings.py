@@ -6,6 +6,7 @@ import msgspec
 
 from flowspan.errors import FlowspanError
 from gateway.cli.exits import MATTERS_OF_TASTE, say
+from gateway.cli.flow_search import configuration_hint
 from runtime_core.flow.diagnostics import MAX_SHOWN, worst_first
 from runtime_core.flow.inspection import inspect_document
 from runtime_core.flow.source import read_document
@@ -19,11 +20,14 @@ def say_findings(document: bytes, name: str, *, as_json: bool) -> None:
         as_json: objects with the same facts.
     """
     try:
-        found = inspect_document(read_document(document))
+        read = read_document(document)
+        found = inspect_document(read)
     except FlowspanError:
         return
     if found.checked.flow is None:
         return
+    if (hint := configuration_hint(read.value, name)) is not None:
+        say(msgspec.json.encode({"note": hint}).decode() if as_json else f"flowspan: {hint}")
     findings = [finding for finding in worst_first(found.findings) if finding.code not in MATTERS_OF_TASTE]
     for finding in findings[:MAX_SHOWN]:
         if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,15 @@ from gateway.authoring.checking.configured import ConfiguredComponents, SilentPl
 from gateway.authoring.checking.documents import CheckedFile, FlowFile, check_file, component_paths, read_flow
 from gateway.cli.component_answers import Answers, ask_plugins
 from gateway.cli.exits import UsageError, say
+from gateway.cli.flow_search import configuration_hint, documents_below, may_be_flow
 from gateway.cli.reading import STDIN, read_whole
 from gateway.config import find_config, load_config
+from runtime_core.flow.source import MAX_FLOW_BYTES
 from runtime_core.flow.types.components import NoRoute
+
+
+class NoFlowsError(UsageError):
+    """A directory in which and below which there is no flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +34,55 @@ class Known:
 
 def read_files(names: Sequence[str]) -> list[FlowFile]:
     """The files, in their order; each once, however often it is named."""
-    files = []
-    for name in dict.fromkeys(names):
-        shown = "stdin" if name == STDIN else name
-        try:
-            files.append(read_flow(read_whole(name), shown))
-        except UsageError as error:
-            files.append(FlowFile(shown, None, error))
-    return files
+    return [_read(name) for name in dict.fromkeys(names)]
+
+
+def find_files(names: Sequence[str]) -> tuple[list[FlowFile], int | None]:
+    """The files that are named, and the flows in and below directories that are named; each once. And how many files were
+    looked at for it, or None if no directory was named."""
+    files: dict[str, FlowFile] = {}
+    looked_at, searched = set[str](), False
+    for name in names:
+        if name == STDIN or not Path(name).is_dir():
+            key = name if name == STDIN else os.path.realpath(name)
+            files.setdefault(key, _read(name))
+            continue
+        searched, count = True, len(looked_at)
+        found = False
+        for path in documents_below(Path(name)):
+            key = os.path.realpath(path)
+            looked_at.add(key)
+            file = files.get(key) or _read_found(path)
+            if file is not None:
+                found = True
+                files.setdefault(key, file)
+        if not found:
+            problem = NoFlowsError(f"{name}: there is no flow in or below this directory; looked at: {len(looked_at) - count}")
+            files[name] = FlowFile(name, None, problem)
+    return list(files.values()), len(looked_at) if searched else None
+
+
+def _read(name: str) -> FlowFile:
+    shown = "stdin" if name == STDIN else name
+    try:
+        return read_flow(read_whole(name), shown)
+    except UsageError as error:
+        return FlowFile(shown, None, error)
+
+
+def _read_found(path: Path) -> FlowFile | None:
+    """A file that a search came by; None where nothing says that it is a flow."""
+    try:
+        with path.open("rb") as opened:
+            data = opened.read(MAX_FLOW_BYTES + 1)
+    except OSError as error:
+        return FlowFile(str(path), None, UsageError(f"{path}: {error.strerror or error}"))
+    if not (b"steps" in data or b"output" in data):
+        return None
+    file = read_flow(data, str(path))
+    if file.document is None:
+        return file if b"steps" in data else None
+    return file if may_be_flow(file.document.value) else None
 
 
 def known_components(files: Sequence[FlowFile], config: Path | None, *, offline: bool, as_json: bool = False) -> list[Known]:
@@ -65,11 +113,23 @@ def known_components(files: Sequence[FlowFile], config: Path | None, *, offline:
     return [_of_these(known[path], names) for path, names in zip(paths, named, strict=True)]
 
 
-def check_files(names: Sequence[str], config: Path | None, *, offline: bool, as_json: bool) -> list[CheckedFile]:
-    """Read and check files. Raises ConfigError."""
-    files = read_files(names)
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of files. `looked_at`: how many were looked at to find them, None where no directory was named."""
+
+    files: Sequence[CheckedFile]
+    looked_at: int | None
+
+
+def check_files(names: Sequence[str], config: Path | None, *, offline: bool, as_json: bool) -> Checked:
+    """Find, read and check files. Raises ConfigError."""
+    files, looked_at = find_files(names)
+    for file in files:
+        if file.document is not None and (hint := configuration_hint(file.document.value, file.name)) is not None:
+            _say_note(hint, as_json=as_json)
     known = known_components(files, config, offline=offline, as_json=as_json)
-    return [check_file(file, one.components, one.silent) for file, one in zip(files, known, strict=True)]
+    checked = [check_file(file, one.components, one.silent) for file, one in zip(files, known, strict=True)]
+    return Checked(checked, looked_at)
 
 
 def _of_these(known: Known, paths: set[str]) -> Known:

@@ -22,6 +22,7 @@ from gateway.authoring.graph.run_tally import RunTally, with_statuses
 from gateway.authoring.graph.svg import to_svg
 from gateway.cli.connection import ServerOptions, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
+from gateway.cli.flow_search import configuration_hint
 from gateway.cli.output import OutputClosedError, write_stdout
 from gateway.cli.reading import STDIN, naming_the_file, read_whole
 from gateway.config import ConfigError, load_config
@@ -81,7 +82,10 @@ def _form_by_name(output: Path | None) -> str:
 def _flow_in(file: str) -> Flow | None:
     data = read_whole(file)
     with naming_the_file(file):
-        return parse_flow(data).flow
+        flow = parse_flow(data).flow
+    if flow is not None and (hint := configuration_hint(flow.value, file)) is not None:
+        say(f"flowspan: {hint}")
+    return flow
 
 
 def _write(drawn: FlowGraph, form: str, request: GraphRequest) -> int:

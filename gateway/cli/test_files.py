@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from flowspan.errors import FlowspanError
 from gateway.authoring.flow_tests import FlowTests, Mistake, encode_exact, located, read_tests
 from gateway.cli.exits import UsageError
+from gateway.cli.flow_search import documents_below, has_flow_members
 from gateway.config import ConfigError, LoadedConfig, Problem, load_config, parse_config
 from gateway.config.model import with_paths_from
 from runtime_core.flow.diagnostics import flow_invalid
 from runtime_core.flow.source import MAX_FLOW_BYTES, SourceDocument, check_document, read_document
-
-SUFFIXES: Final = (".yaml", ".yml", ".json")
-_SKIPPED: Final = frozenset(("node_modules", "__pycache__"))
-_FLOW_MEMBERS: Final = frozenset(("steps", "output"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +61,7 @@ def find_flows(paths: Sequence[Path]) -> tuple[list[FlowFile], list[FlowspanErro
     for path in paths:
         searched = path.is_dir()
         count = len(flows) + len(errors)
-        for file in _candidates(path) if searched else (path,):
+        for file in documents_below(path) if searched else (path,):
             if (real := file.resolve()) in seen:
                 count -= 1  # it counts where it was found first
                 continue
@@ -108,13 +103,6 @@ def configuration_of(flow: FlowFile, given: Path | None) -> Configuration:
     return Configuration(LoadedConfig(config, None, [f"{flow.name}: {note}" for note in notes]), flow)
 
 
-def _candidates(directory: Path) -> Iterator[Path]:
-    for here, directories, names in os.walk(directory):
-        directories[:] = sorted(name for name in directories if not name.startswith(".") and name not in _SKIPPED)
-        # Editors leave links that lead nowhere beside an open file; opening a pipe would wait for its other end.
-        yield from (Path(here, name) for name in sorted(names) if name.endswith(SUFFIXES) and os.path.isfile(f"{here}/{name}"))
-
-
 def _read(path: Path, *, is_named: bool) -> FlowFile | None:
     """The flow; None for a file that was not named and has no tests."""
     name = str(path)
@@ -146,7 +134,7 @@ def _read(path: Path, *, is_named: bool) -> FlowFile | None:
 def _has_tests(document: SourceDocument) -> bool:
     """Other programs' files have a member `test` too."""
     flow = document.value
-    return isinstance(flow, dict) and flow.get("test") is not None and not _FLOW_MEMBERS.isdisjoint(flow)
+    return isinstance(flow, dict) and flow.get("test") is not None and has_flow_members(flow)
 
 
 def _about(name: str, error: FlowspanError) -> FlowspanError:

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.authoring.checking.documents import CheckedFile
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, USAGE, UsageError, say
-from gateway.cli.flow_checks import check_files
+from gateway.cli.flow_checks import NoFlowsError, check_files
 from gateway.cli.output import OutputClosedError, write_stdout
 from runtime_core.flow.diagnostics import MAX_KEPT, Level
 
@@ -32,14 +32,18 @@ def validate(names: Sequence[str], config: Path | None, *, strict: bool, offline
     # What a plugin does wrong at its start is said in a note.
     setup_telemetry(level="critical")
     try:
-        checked = check_files(names, config, offline=offline, as_json=as_json)
+        found = check_files(names, config, offline=offline, as_json=as_json)
+        checked = found.files
         if as_json:
-            write_stdout(msgspec.json.encode({"files": [_to_json(one, strict=strict) for one in checked]}) + b"\n")
+            shown: dict[str, Any] = {"files": [_to_json(one, strict=strict) for one in checked]}
+            if found.looked_at is not None:
+                shown["filesLookedAt"] = found.looked_at
+            write_stdout(msgspec.json.encode(shown) + b"\n")
         else:
             coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             lines = [line for one in checked for line in _lines(one, coloured=coloured)]
             write_stdout("".join(f"{line}\n" for line in lines).encode())
-            say(_summary(checked))
+            say(_summary(checked, found.looked_at))
     except KeyboardInterrupt:
         say("flowspan: interrupted")
         return INTERRUPTED
@@ -83,7 +87,9 @@ def _shown(level: Level, *, coloured: bool) -> str:
     return f"{_COLOURS[level]}{level.value}{_PLAIN}" if coloured else level.value
 
 
-def _summary(checked: Sequence[CheckedFile]) -> str:
+def _summary(files: Sequence[CheckedFile], looked_at: int | None) -> str:
+    checked = [one for one in files if not isinstance(one.file.problem, UsageError)]
+    unread = sum(isinstance(one.file.problem, UsageError) and not isinstance(one.file.problem, NoFlowsError) for one in files)
     levels = [finding.level for one in checked for finding in one.findings]
     levels += [Level.FATAL for one in checked if one.file.problem is not None]
     counts = [
@@ -95,10 +101,21 @@ def _summary(checked: Sequence[CheckedFile]) -> str:
         )
         if (count := levels.count(level))
     ]
-    files = f"{len(checked)} {'flow' if len(checked) == 1 else 'flows'}"
+    said = [f"{_counted(len(checked), 'flow')} checked: {', '.join(counts) or 'nothing found'}"] if checked else []
+    if not checked and not unread:
+        said.append("no flow to check")
+    if unread:
+        said.append(f"{_counted(unread, 'file')} could not be read")
     silent = list(dict.fromkeys(one.name for file in checked for one in file.silent))
-    left_out = f"; not checked: what is routed to {_listed(silent)}, which did not start" if silent else ""
-    return f"flowspan: {files} checked: {', '.join(counts) or 'nothing found'}{left_out}"
+    if silent:
+        said.append(f"not checked: what is routed to {_listed(silent)}, which did not start")
+    if looked_at is not None:
+        said.append(f"{_counted(looked_at, 'file')} looked at")
+    return f"flowspan: {'; '.join(said)}"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def _listed(plugins: Sequence[str]) -> str:

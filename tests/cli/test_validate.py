@@ -122,11 +122,43 @@ def test_files_that_cannot_be_read_are_told_with_their_place_and_the_others_are_
 
 def test_a_file_that_is_not_there_is_a_mistake_of_the_command_line(shell: Shell) -> None:
     shell.write("bad.yaml", "output: {$step: x}\n")
-    done = shell.run("validate", "nowhere.yaml", "bad.yaml", ".")
+    done = shell.run("validate", "nowhere.yaml", "bad.yaml")
     assert done.code == 2
     assert done.out.startswith("nowhere.yaml: fatal: No such file or directory (INVALID_ARGUMENT)\nbad.yaml:1:1: ")
-    assert ".: fatal: Is a directory; name a file in it" in done.out
+    assert done.err.splitlines()[-1] == "flowspan: 1 flow checked: 1 fatal finding, 2 warnings; 1 file could not be read"
+    done = shell.run("validate", "nowhere.yaml")
+    assert (done.code, done.err) == (2, "flowspan: 1 file could not be read\n")
     assert shell.run("validate").code == 2
+
+
+def test_a_directory_is_searched_for_flows(shell: Shell) -> None:
+    for name in ("flows", "flows/.hidden", "empty"):
+        (shell.directory / name).mkdir()
+    shell.write("flows/.hidden/a.yaml", "output: {$step: x}\n")
+    shell.write("flows/a.yaml", FINE)
+    shell.write("flows/b.json", {"steps": []})
+    shell.write("flows/broken.yml", "steps: [\n")
+    shell.write("flows/data.json", {"output": 1, "rows": []})
+    shell.write("flows/flowspan.yml", "routes: {/x: builtin}\n")
+    shell.write("flows/prose.txt", "steps: 1")
+    done = shell.run("validate", "flows")
+    assert done.code == 1
+    assert {line.split(":")[0] for line in done.out.splitlines()} == {"flows/b.json", "flows/broken.yml"}
+    assert done.err == "flowspan: 3 flows checked: 1 fatal finding, 2 warnings; 5 files looked at\n"
+    [shown] = shell.run("validate", "flows/a.yaml", "flows", "--json").lines
+    assert [one["file"] for one in shown["files"]] == ["flows/a.yaml", "flows/b.json", "flows/broken.yml"]
+    assert shown["filesLookedAt"] == 5
+    done = shell.run("validate", "empty")
+    assert (done.code, done.err) == (2, "flowspan: no flow to check; 0 files looked at\n")
+    assert "there is no flow in or below this directory" in done.out
+
+
+@pytest.mark.parametrize("command", [("validate",), ("graph",), ("run", "--input-json", "1")])
+def test_who_names_a_configuration_is_told_how_to_check_it(shell: Shell, command: tuple[str, ...]) -> None:
+    shell.write("flowspan.yml", "routes: {/x: builtin}\n")
+    said = "looks like a configuration, not like a flow; to check it: flowspan config check flowspan.yml"
+    assert said in shell.run(*command, "flowspan.yml").err
+    assert "looks like" not in shell.run(*command, "noop.json").err
 
 
 def test_tests_that_could_not_run_are_errors(shell: Shell) -> None:

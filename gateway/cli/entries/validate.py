@@ -8,14 +8,19 @@ import typer
 
 from gateway.cli.options import ConfigPath, Json, end
 
-FlowFiles = Annotated[list[str], typer.Argument(metavar="FLOW...", help="Files of flows (JSON or YAML); - for stdin.")]
+FlowFiles = Annotated[
+    list[str],
+    typer.Argument(metavar="FLOW...", help="Files of flows (JSON or YAML), or directories to search; - for stdin."),
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Start no plugin; of its components nothing is known then.")]
 
 
 def validate(
     flows: FlowFiles,
     config: ConfigPath = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too, and so does a plugin that cannot be asked.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Warnings fail too, and so does a plugin that cannot be asked.")
+    ] = False,
     offline: Offline = False,
     as_json: Json = False,
 ) -> NoReturn:
