@@ -84,11 +84,25 @@ class ComponentCall:
             says that it began, where the server keeps time-outs itself.
         owner: the engine's handle; opaque to component servers.
         submits: how often the attempt has submitted the same sub-run; unset until it submits one.
+        is_abandoned: its item has ended without it; unset until then.
         waited_s: how long the attempt has waited for sub-runs, all in all; unset until a wait is over.
     """
 
-    __slots__ = ("attempt", "deadline_s", "input", "item_index", "number", "owner", "sent_s", "submits", "template", "waited_s")
+    __slots__ = (
+        "attempt",
+        "deadline_s",
+        "input",
+        "is_abandoned",
+        "item_index",
+        "number",
+        "owner",
+        "sent_s",
+        "submits",
+        "template",
+        "waited_s",
+    )
 
+    is_abandoned: bool
     submits: Counter[bytes]
     waited_s: float
 

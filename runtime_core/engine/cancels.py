@@ -22,12 +22,16 @@ class Cancels:
         self._runtime = runtime
 
     async def cancel(self, run: OpenRun, reason: str) -> int:
-        """Cancel a run and its sub-runs that are not detached.
+        """Cancel a run and its sub-runs that are not detached; see `cancel_all`."""
+        return await self.cancel_all([run], reason)
+
+    async def cancel_all(self, roots: Sequence[OpenRun], reason: str) -> int:
+        """Cancel runs and their sub-runs that are not detached.
 
         When this returns, the intention is durable, nothing of these runs is written to a component server any more, and
         servers that confirm have dropped what they had not begun. Returns the number of executions not confirmed.
         """
-        runs = self._with_children(run)
+        runs = self._with_children(roots)
         changed = [one for one in runs if one.request_cancel(reason)]
         self._stop_starting(changed)
         if changed:
@@ -42,8 +46,8 @@ class Cancels:
         if run.request_cancel(reason):
             self._stop_starting([run])
 
-    def _with_children(self, run: OpenRun) -> list[OpenRun]:
-        found = [run]
+    def _with_children(self, roots: Sequence[OpenRun]) -> list[OpenRun]:
+        found = list(roots)
         for one in found:
             found += [child for child in one.children if not child.settings.detached]
         return found
@@ -58,7 +62,7 @@ class Cancels:
                 items.add(call.item_index)
         for run, items in with_server.items():
             dispatcher.leave(run)
-            run.cancel_items([item_index for item_index in run.items if item_index not in items])
+            run.cancel_items([*(item_index for item_index in run.items if item_index not in items), *run.storing])
             dispatcher.touch(run)
 
     async def _durable(self, run: OpenRun) -> None:

@@ -17,6 +17,7 @@ from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
 from flowspan.view.status import FlowError
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, CallTemplate, ComponentCall
+from runtime_core.engine.abandonment import take_abandoned
 from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
 from runtime_core.engine.open_run import CommitNote, InstantSteps, OpenRun, StepSite
@@ -54,6 +55,7 @@ class Dispatcher:
         self.on_calls_ended: Callable[[Sequence[CallResult]], None] | None = None
         self.on_inputs_wanted: Callable[[OpenRun, int], None] = lambda run, item_index: None
         self.on_cancel_wanted: Callable[[ComponentServer, list[ComponentCall]], None] = lambda server, calls: None
+        self.on_sub_runs_abandoned: Callable[[list[OpenRun]], None] = lambda runs: None
         self.on_large_results: Callable[[OpenRun, list[tuple[int, Outcome, bytes]]], None] = lambda run, results: None
         self.on_broken: Callable[[BaseException], None] = lambda error: None
         self.is_stopping = False
@@ -274,7 +276,12 @@ class Dispatcher:
                 continue
             run = call.owner.run
             key = suspect_key(call)
-            if run.has_left and call.item_index in run.items:  # cancelled while it was on its way
+            if call.item_index not in run.items:
+                run.let_go(call)
+                lane.suspects.forget(key)
+                self._dirty[run] = None
+                continue
+            if run.has_left:  # cancelled while it was on its way
                 run.cancel_items([call.item_index])
                 self._dirty[run] = None
             if not lane.suspects.is_suspect(key):
@@ -345,7 +352,10 @@ class Dispatcher:
         if alone:
             lane = call.owner.lane
             lane.suspects_pending -= 1
-            lane.suspect_calls[suspect_key(call)] = call
+            if call.item_index in call.owner.run.items:
+                lane.suspect_calls[suspect_key(call)] = call
+            else:
+                lane.suspects.forget(suspect_key(call))
         elif delay_s > 0:
             self._delays.after(delay_s, lambda: self._requeue(call))
         else:
@@ -363,8 +373,9 @@ class Dispatcher:
     def _queue(self, call: ComponentCall) -> None:
         """A call that may go out waits for a slot, behind others of its run."""
         run_lane = call.owner.run_lane
-        run_lane.ready.append(call)
-        run_lane.lane.queue.add(run_lane)
+        if call.item_index in run_lane.run.items:
+            run_lane.ready.append(call)
+            run_lane.lane.queue.add(run_lane)
 
     def _release(self, note: CommitNote) -> None:
         """What a note would have started is not to start."""
@@ -419,7 +430,14 @@ class Dispatcher:
             self._instants.left = InstantSteps.PER_TURN
 
     def _ask_dirty(self) -> None:
-        """Runs of which items have ended may start others."""
+        """Runs of which items have ended may start others. What those left behind is cancelled first."""
+        abandoning = [run for run in self._dirty if run.abandoned]
+        if abandoning:
+            left_behind = take_abandoned(abandoning, self.calls.values())
+            for server, calls in left_behind.calls.items():
+                self.on_cancel_wanted(server, calls)
+            if left_behind.sub_runs:
+                self.on_sub_runs_abandoned(left_behind.sub_runs)
         for run in self._dirty:
             if not run.has_left and run.machine.startable:
                 assert run.entry is not None
@@ -528,8 +546,6 @@ class Dispatcher:
         dirty, self._dirty = self._dirty, {}
         appends: list[Append] = []
         for run in dirty:
-            if run.abandoned:
-                self._tell_abandoned(run)
             if run.large_results:
                 large, run.large_results = run.large_results, []
                 self.on_large_results(run, large)
@@ -549,16 +565,6 @@ class Dispatcher:
                 self._queue(call)
         if calls:
             self.turn_soon()
-
-    def _tell_abandoned(self, run: OpenRun) -> None:
-        """Items of the run have ended while steps that nothing needs were still running."""
-        items, run.abandoned = set(run.abandoned), []
-        by_server: dict[ComponentServer, list[ComponentCall]] = {}
-        for call in self.calls.values():
-            if call.owner.run is run and call.item_index in items:
-                by_server.setdefault(call.owner.lane.server, []).append(call)
-        for server, calls in by_server.items():
-            self.on_cancel_wanted(server, calls)
 
     # --- time-outs
 

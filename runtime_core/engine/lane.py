@@ -104,8 +104,13 @@ class Lane:
         return calls
 
     def drop_suspects(self, run: OpenRun) -> None:
-        """The run is over or cancelled: its suspects are not to be tried, and hold nobody back."""
-        for key in [key for key, call in self.suspect_calls.items() if call.owner.run is run]:
+        """The run, or an item of it, is over or cancelled: such suspects are not to be tried, and hold nobody back."""
+        dropped = [
+            key
+            for key, call in self.suspect_calls.items()
+            if call.owner.run is run and (run.has_left or call.item_index not in run.items)
+        ]
+        for key in dropped:
             del self.suspect_calls[key]
             self.suspects.forget(key)
 

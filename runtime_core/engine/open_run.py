@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 CANCELLED_PAYLOAD: Final = CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled").payload()
 """Result of an item that had started when its run was cancelled."""
 
+
+ItemStep = tuple[int, int]
+"""(item, step): names a call of a run over its attempts."""
 
 INLINE_LIMIT: Final = 1 << 20
 """Results up to here need no second look: every limit below lies above it."""
@@ -137,7 +140,10 @@ class OpenRun:
 
     Attributes:
         journals_steps: the end of each step is an event: items have several, and not all run inside the gateway.
-        parent: the nearest open run above it that a cancel reaches it from, or None. `children`: the other way round.
+        parent: the nearest open run above it that a cancel reaches it from, or None. `children`: the other way round, with
+            the step whose execution submitted each, as far as that is known since the gateway began.
+        abandoned: items that have ended while steps were under way, and these steps; the dispatcher takes them from here.
+        storing: items whose result is on its way into a blob: decided, but not ended yet.
         has_left: it wants no slots any more.
         lost: another gateway owns it.
     """
@@ -149,6 +155,7 @@ class OpenRun:
         "_failures",
         "_granted",
         "_limits",
+        "_lingering",
         "_queued",
         "_redactor",
         "_retries",
@@ -176,6 +183,7 @@ class OpenRun:
         "run_key",
         "settings",
         "sites",
+        "storing",
         "tail",
         "variables",
         "waiters",
@@ -212,7 +220,7 @@ class OpenRun:
         self.lanes: dict[Lane, RunLane] = {}
         self.entry: RunLane | None = None
         self.parent: OpenRun | None = None
-        self.children: dict[OpenRun, None] = {}
+        self.children: dict[OpenRun, ItemStep | None] = {}
         self.committed = machine.tally()
         self.committed_seq = 0
         self.tail: deque[LogRow] = deque()
@@ -220,14 +228,16 @@ class OpenRun:
         self.has_left = False
         self.lost = False
         self.journals_steps = False
-        self.abandoned: list[int] = []
+        self.abandoned: dict[int, list[int]] = {}
+        self.storing: set[int] = set()
         self.large_results: list[tuple[int, Outcome, bytes]] = []
         self._tail_bytes = 0
         self._codec = codec
         self._limits = limits
-        self._ended_attempts: dict[tuple[int, int], int] = {}
-        self._failures: dict[tuple[int, int], list[int]] = {}
-        self._crashes: dict[tuple[int, int], int] = {}
+        self._lingering: Counter[int] = Counter()
+        self._ended_attempts: dict[ItemStep, int] = {}
+        self._failures: dict[ItemStep, list[int]] = {}
+        self._crashes: dict[ItemStep, int] = {}
         self._granted: list[ComponentCall] = []
         self._queued: list[ComponentCall] = []
         self._retries: list[Retry] = []
@@ -243,9 +253,13 @@ class OpenRun:
         return self.machine.cancel_reason is not None
 
     def startable(self) -> int:
-        """Items that may start now: within the limit, with their inputs at hand."""
+        """Items that may start now: within the limit, with their inputs at hand. An item that has ended keeps its place while
+        a component still runs for it."""
         machine = self.machine
         count = machine.startable
+        if self._lingering:
+            lingering = len(self._lingering.keys() - self.storing)
+            count = max(0, min(count, machine.max_concurrency - machine.running - lingering))
         return self.inputs.loaded(machine.started, count) if count else 0
 
     def counts(self) -> ItemCounts:
@@ -286,7 +300,8 @@ class OpenRun:
         item_index = call.item_index
         execution = self.items.get(item_index)
         if execution is None:
-            return  # the item has ended without this step
+            self.let_go(call)  # the item has ended without this step
+            return
         if self.machine.cancel_reason is not None:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
             return
@@ -297,6 +312,7 @@ class OpenRun:
         item_index = call.item_index
         execution = self.items.get(item_index)
         if execution is None:
+            self.let_go(call)
             return
         if self.machine.cancel_reason is not None:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
@@ -321,6 +337,7 @@ class OpenRun:
         item_index = call.item_index
         execution = self.items.get(item_index)
         if execution is None:
+            self.let_go(call)
             return False
         if self.machine.cancel_reason is not None:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
@@ -334,6 +351,19 @@ class OpenRun:
         self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=alone)
         return True
 
+    def linger(self, call: ComponentCall) -> None:
+        """The item has ended, and this call of it is still with a component server."""
+        call.is_abandoned = True
+        self._lingering[call.item_index] += 1
+
+    def let_go(self, call: ComponentCall) -> None:
+        """A call is over, whose item had ended before."""
+        left = self._lingering.get(call.item_index, 0)
+        if left > 1:
+            self._lingering[call.item_index] = left - 1
+        elif left:
+            del self._lingering[call.item_index]
+
     def request_cancel(self, reason: str) -> bool:
         """Nothing new starts from now on. `reason` is told to all who may see the run. False: it was cancelled before."""
         return self.machine.request_cancel(reason if self._redactor is None else self._redactor.text(reason))
@@ -343,6 +373,9 @@ class OpenRun:
         for item_index in item_indexes:
             if item_index in self.items:
                 self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
+            elif item_index in self.storing:
+                self.storing.remove(item_index)
+                self.machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
 
     def restart_item(self, item_index: int, execution: ItemExecution, in_flight: Iterable[ReadyCall]) -> None:
         """An item that was under way when the gateway died: what was in flight goes out again."""
@@ -369,8 +402,9 @@ class OpenRun:
 
     def end_with_blob(self, item_index: int, outcome: Outcome, blob_id: str) -> None:
         """The item's result is in a blob that is durable."""
-        if self.items.pop(item_index, None) is None:
+        if item_index not in self.storing:
             return
+        self.storing.remove(item_index)
         if self.is_cancelling:
             self.machine.complete_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
         else:
@@ -479,16 +513,19 @@ class OpenRun:
     def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
         if self._redactor is not None and outcome is not Outcome.SUCCESS:
             payload = self._redactor.payload(payload)
+        execution = self.items.pop(item_index)
+        if self.plan.component_steps > 1 and not self.is_cancelling:
+            running = execution.in_flight()
+            if running:
+                self.abandoned[item_index] = running
         if len(payload) > INLINE_LIMIT:
             if len(payload) > self._limits.result_bytes:
                 outcome, payload = Outcome.FAILED, _too_large(len(payload), self._limits.result_bytes)
             elif len(payload) > INLINE_RESULT_BYTES:
-                self.large_results.append((item_index, outcome, payload))  # it ends when its blob is durable
+                self.large_results.append((item_index, outcome, payload))
+                self.storing.add(item_index)
                 return
-        execution = self.items.pop(item_index)
         self.machine.complete_item(item_index, outcome, payload)
-        if self.plan.component_steps > 1 and execution.in_flight():
-            self.abandoned.append(item_index)
 
     def _new_call(self, item_index: int, execution: ItemExecution, ready: ReadyCall) -> ComponentCall:
         step_index = ready.step.index

@@ -10,7 +10,7 @@ from flowspan.errors import FlowspanError, InvalidArgumentError, Reason
 from flowspan.view.status import RunDescription, RunProgress, RunStatus
 from runtime_core.engine.blobs import Blobs
 from runtime_core.engine.inputs import InputWindow
-from runtime_core.engine.open_run import OpenRun
+from runtime_core.engine.open_run import ItemStep, OpenRun
 from runtime_core.engine.progress import RateMeter
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.submits import refuse_quota
@@ -103,17 +103,18 @@ class OpenRuns:
 
         return load
 
-    def admit(self, run: OpenRun, parent: OpenRun | None) -> None:
-        """The run is durable: it is known from now on. `parent`: the run whose execution submitted it, ended or not."""
+    def admit(self, run: OpenRun, parent: OpenRun | None, submitter: ItemStep | None = None) -> None:
+        """The run is durable: it is known from now on. `parent`: the run whose execution submitted it, ended or not;
+        `submitter`: that execution, if it is known."""
         self.by_id[run.run_id] = run
         tree = self._trees.setdefault(run.description.root_run_id, _Tree())
         tree.runs += 1
         tree.open_runs += 1
         while parent is not None and parent.run_id not in self.by_id:
-            parent = None if parent.settings.detached else parent.parent
+            parent, submitter = None if parent.settings.detached else parent.parent, None
         if parent is not None:
             run.parent = parent
-            parent.children[run] = None
+            parent.children[run] = submitter
         self.on_admitted(run)
         if run.settings.deadline_us is not None:
             delay_s = max(0.0, (run.settings.deadline_us - self._clock.now_us()) / 1e6)
@@ -144,12 +145,11 @@ class OpenRuns:
         if not tree.open_runs:
             del self._trees[root_run_id]
         above = None if run.settings.detached else run.parent
-        if run.parent is not None:
-            run.parent.children.pop(run, None)
+        submitter = None if run.parent is None else run.parent.children.pop(run, None)
         for child in run.children:
             child.parent = above
             if above is not None:
-                above.children[child] = None
+                above.children[child] = submitter
         run.children = {}
         run.wake()
 

@@ -120,7 +120,7 @@ async def recover_run(runtime: Runtime, record: RunRecord, *, cancel_reason: str
     runtime.runs.admit(run, parent)
     if run.is_cancelling:
         runtime.dispatcher.leave(run)
-        run.cancel_items(list(run.items))
+        run.cancel_items([*run.items, *run.storing])
     else:
         runtime.dispatcher.enter(run)
     runtime.dispatcher.touch(run)

@@ -29,7 +29,7 @@ from runtime_core.engine.queries import Queries, refuse_not_ended
 from runtime_core.engine.recovery import recover_run
 from runtime_core.engine.reruns import Reruns
 from runtime_core.engine.routed_components import RoutedComponents
-from runtime_core.engine.submits import Submissions, refuse_full, refuse_stopping
+from runtime_core.engine.submits import ABANDONED, Submissions, refuse_full, refuse_stopping
 from runtime_core.engine.variables import SessionSecretBox, VariableKeeper
 from runtime_core.engine.watching import Watching
 from runtime_core.limits import Limits
@@ -104,7 +104,8 @@ class Runtime:
         self.dispatcher.on_run_ended = self.on_run_ended
         self.dispatcher.on_calls_ended = None if observer is None else observer.on_calls
         self.dispatcher.on_inputs_wanted = self._load_inputs
-        self.dispatcher.on_cancel_wanted = self._cancel_abandoned
+        self.dispatcher.on_cancel_wanted = self._cancel_calls
+        self.dispatcher.on_sub_runs_abandoned = self.cancel_abandoned
         self.dispatcher.on_large_results = self._store_results
         # Parts of the run API that have a room of their own.
         self.get_run = self.queries.get_run
@@ -274,7 +275,11 @@ class Runtime:
         if not run.has_left:
             self._own(store())
 
-    def _cancel_abandoned(self, server: ComponentServer, calls: list[ComponentCall]) -> None:
+    def cancel_abandoned(self, sub_runs: list[OpenRun]) -> None:
+        """Items have ended without the executions that submitted these."""
+        self._own(self._cancels.cancel_all(sub_runs, ABANDONED))
+
+    def _cancel_calls(self, server: ComponentServer, calls: list[ComponentCall]) -> None:
         async def tell() -> None:
             await server.cancel(calls)
 

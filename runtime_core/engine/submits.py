@@ -30,7 +30,7 @@ from runtime_core.calls import ComponentCall
 from runtime_core.engine.fingerprint import canonical_fingerprint, request_fingerprint
 from runtime_core.engine.flows import json_object
 from runtime_core.engine.inputs import InputWindow
-from runtime_core.engine.open_run import CommitNote, OpenRun
+from runtime_core.engine.open_run import CommitNote, ItemStep, OpenRun
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.trace import new_span_id, new_trace_id, parse_traceparent
 from runtime_core.engine.variables import variables_of
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 CHUNK_ITEMS: Final = 2_000
 """Inputs kept in memory with a run that was just submitted, and stored per chunk."""
 CHUNK_BYTES: Final = 256 << 10
+
+ABANDONED: Final = "the item that submitted it has ended without it"
+"""Why a sub-run is cancelled whose execution nobody needs any more."""
 
 MAX_DEADLINE_S: Final = 366 * 86_400.0
 """Beyond a year a deadline is a mistake in units."""
@@ -92,7 +95,7 @@ class Submissions:
             if command.request_id and key is not None:
                 existing = await runtime.store.find_request(command.namespace, key)
                 if existing is not None:
-                    return await self._repeated(command, existing, fingerprint)
+                    return await self._repeated(command, existing, fingerprint, call)
             return await self._create(command, flow_id, parentage, key, fingerprint)
         except FlowspanError as error:
             # What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt.
@@ -118,7 +121,7 @@ class Submissions:
         await runtime.blobs.check_inputs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
         runtime.refuse_if_not_serving()
         parent: OpenRun | None = None if parentage.call is None else parentage.call.owner.run
-        _refuse_cancelled(parent, command)
+        _refuse_cancelled(parentage.call, command)
         now_us = runtime.clock.now_us()
         total = command.staged_total if command.stage_id is not None else len(command.inputs)
         concurrency = self._concurrency(command)
@@ -184,12 +187,15 @@ class Submissions:
             raise
         if isinstance(created, ExistingRun):
             dispatcher.withdraw(run, notes)
-            return await self._repeated(command, created, fingerprint)
+            return await self._repeated(command, created, fingerprint, parentage.call)
         run.run_key = created
         run.epoch = runtime.epoch
-        runtime.runs.admit(run, parent)
-        if parent is not None and parent.is_cancelling and not command.detached:
-            runtime.cancel_unborn(run, "its parent was cancelled while it was submitted")
+        runtime.runs.admit(run, parent, _submitter(parentage.call))
+        if parent is not None and not command.detached:
+            if parent.is_cancelling:
+                runtime.cancel_unborn(run, "its parent was cancelled while it was submitted")
+            elif _is_abandoned(parentage.call):
+                runtime.cancel_unborn(run, ABANDONED)
         if runtime.observer is not None:
             runtime.observer.on_run_accepted(description, runtime.clock.monotonic_s() - began_s)
         for note in notes:
@@ -216,7 +222,7 @@ class Submissions:
             if call.template.namespace != command.namespace:
                 raise NotFoundError("no such execution", reason=Reason.NOT_FOUND)
             parent: OpenRun = call.owner.run
-            _refuse_cancelled(parent, command)
+            _refuse_cancelled(call, command)
             depth = parent.settings.depth + 1
             parentage = Parentage(
                 parent.description.root_run_id,
@@ -292,14 +298,28 @@ class Submissions:
         text = f"{call.idempotency_token}:{run.component_retries(call)}:{fingerprint.hex()}:{counter[fingerprint]}"
         return "c:" + hashlib.sha256(text.encode()).hexdigest(), fingerprint
 
-    async def _repeated(self, command: SubmitRun, existing: ExistingRun, fingerprint: bytes) -> RunStatus:
+    async def _repeated(
+        self, command: SubmitRun, existing: ExistingRun, fingerprint: bytes, call: ComponentCall | None
+    ) -> RunStatus:
         """The answer of a request that was made before."""
         runtime = self._runtime
         if command.stage_id is not None:
             await runtime.store.discard_stage(command.stage_id)
         if existing.fingerprint != fingerprint and not await self._means_the_same(command, existing):
             raise ConflictError("the request id was used for a different request; use a new one", runId=existing.run_id)
+        child = runtime.runs.find(command.namespace, existing.run_id)
+        if child is not None and call is not None and child.parent is call.owner.run:
+            self._found_again(child, call)
         return await runtime.queries.get_status(command.namespace, existing.run_id)
+
+    def _found_again(self, child: OpenRun, call: ComponentCall) -> None:
+        """An execution has found a sub-run of its run: it is its own, unless another one has submitted it as well."""
+        assert child.parent is not None
+        siblings, submitter = child.parent.children, _submitter(call)
+        known = siblings[child]
+        siblings[child] = submitter if known is None or known == submitter else _SHARED
+        if siblings[child] == submitter and _is_abandoned(call) and not child.settings.detached:
+            self._runtime.cancel_abandoned([child])
 
     async def _means_the_same(self, command: SubmitRun, existing: ExistingRun) -> bool:
         """Compare canonical forms with the stored run (streamed submits compare as given)."""
@@ -316,11 +336,30 @@ class Submissions:
         return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)
 
 
-def _refuse_cancelled(parent: OpenRun | None, command: SubmitRun) -> None:
-    if parent is not None and parent.is_cancelling and not command.detached:
-        raise FlowspanError(
-            f"run {parent.run_id} was cancelled; it gets no more sub-runs", reason=Reason.CANCELLED, runId=parent.run_id
-        )
+_SHARED: Final[ItemStep] = (-1, -1)
+"""Instead of the one execution that submitted a sub-run: there are several, and no item's end ends it."""
+
+
+def _submitter(call: ComponentCall | None) -> ItemStep | None:
+    return None if call is None else (call.item_index, call.template.step_index)
+
+
+def _is_abandoned(call: ComponentCall | None) -> bool:
+    return call is not None and getattr(call, "is_abandoned", False)
+
+
+def _refuse_cancelled(call: ComponentCall | None, command: SubmitRun) -> None:
+    """Who was cancelled gets no more sub-runs, detached ones aside."""
+    if call is None or command.detached:
+        return
+    parent: OpenRun = call.owner.run
+    if parent.is_cancelling:
+        what = f"run {parent.run_id} was cancelled; it"
+    elif _is_abandoned(call):
+        what = f"item {call.item_index} of run {parent.run_id} has ended without this execution, which"
+    else:
+        return
+    raise FlowspanError(f"{what} gets no more sub-runs", reason=Reason.CANCELLED, runId=parent.run_id)
 
 
 def _check(command: SubmitRun, items_per_run: int) -> None:
