@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from flowspan import AsyncClient
 from flowspan.client import Watch
 
-ECHO_FLOW: dict[str, Any] = {
-    "name": "Echo",
-    "steps": [{"id": "echo", "component": "/python/echo", "input": {"$input": "$"}}],
-    "output": {"$step": "echo"},
-}
-NODE_FLOW: dict[str, Any] = {**ECHO_FLOW, "steps": [{"id": "echo", "component": "/node/echo", "input": {"$input": "$"}}]}
-NOOP_FLOW: dict[str, Any] = {**ECHO_FLOW, "steps": [{"id": "echo", "component": "/builtin/noop", "input": {"$input": "$"}}]}
+
+def one_step_flow(component: str) -> dict[str, Any]:
+    """The input of an item goes through one component and is the item's result."""
+    step = {"id": "echo", "component": component, "input": {"$input": "$"}}
+    return {"name": "Echo", "steps": [step], "output": {"$step": "echo"}}
+
+
+ECHO_FLOW = one_step_flow("/python/echo")
+NODE_FLOW = one_step_flow("/node/echo")
+NOOP_FLOW = one_step_flow("/builtin/noop")
 
 
 def chain_flow(steps: int) -> dict[str, Any]:
@@ -32,6 +35,11 @@ def payload(index: int) -> dict[str, Any]:
 
 def payloads(count: int) -> list[dict[str, Any]]:
     return [payload(index) for index in range(count)]
+
+
+def payload_stream(count: int) -> Iterator[object]:
+    """As `payloads`, made while they are sent; the client streams what is no sequence."""
+    return (payload(index) for index in range(count))
 
 
 async def run_to_end(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Final, Self
@@ -20,6 +22,9 @@ QUIET_SHARE: Final = 0.1
 """A repetition counts as undisturbed if others took less of the machine than this."""
 MOST_TRIES: Final = 3
 """So many times the wanted repetitions are made before disturbed ones are taken, too."""
+
+SAMPLE_EVERY_S: Final = 0.05
+"""How often memory is looked at."""
 
 
 @dataclass(slots=True, eq=False)
@@ -127,6 +132,35 @@ def _figure(figure: Figure, repetitions: Sequence[Repetition]) -> Figure:
         others_share=median(one.others_share for one in repetitions),
         details={key: median(one.details[key] for one in repetitions) for key in repetitions[0].details},
     )
+
+
+@dataclass(slots=True)
+class Peak:
+    """The largest resident size so far, in MiB."""
+
+    mib: float = 0.0
+
+
+@asynccontextmanager
+async def peak_memory(pid: int) -> AsyncIterator[Peak]:
+    """Of one process while the block runs."""
+    peak = Peak(resident_mib(pid))
+
+    async def sample() -> None:
+        while True:
+            await asyncio.sleep(SAMPLE_EVERY_S)
+            peak.mib = max(peak.mib, resident_mib(pid))
+
+    sampling = asyncio.create_task(sample())
+    try:
+        yield peak
+    finally:
+        sampling.cancel()
+        await asyncio.gather(sampling, return_exceptions=True)
+
+
+def resident_mib(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / (1 << 20)
 
 
 def process_tree(pid: int) -> list[int]:

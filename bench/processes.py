@@ -34,6 +34,14 @@ class Running:
     pid: int
     pids: Sequence[int]
     ready_s: float
+    process: subprocess.Popen[bytes]
+
+    async def ask(self, line: str) -> bytes:
+        """A line to its stdin, its next line from its stdout; empty if it has ended. The caller bounds the wait."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+        return await asyncio.to_thread(self.process.stdout.readline)
 
 
 def flowspan_command() -> str:
@@ -98,14 +106,15 @@ async def running_program(command: Sequence[str], environment: dict[str, str]) -
         ready_s = time.perf_counter() - began_s
         if not line:
             raise RuntimeError(f"{command[0]} ended with {await asyncio.to_thread(process.wait, STOP_S)} before it was ready")
-        yield Running(json.loads(line)["grpc"], process.pid, process_tree(process.pid), ready_s)
+        yield Running(json.loads(line)["grpc"], process.pid, process_tree(process.pid), ready_s, process)
     finally:
         await _end(process)
 
 
 def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
     everything = {**os.environ, **environment}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, env=everything, start_new_session=True, cwd=SERVERS.parents[1])
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, env=everything, start_new_session=True, cwd=SERVERS.parents[1])
 
 
 async def _end(process: subprocess.Popen[bytes]) -> None:
@@ -118,8 +127,15 @@ async def _end(process: subprocess.Popen[bytes]) -> None:
         for pid in (process.pid, *below):
             _kill(pid)
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def kill(running: Running) -> None:
+    """As `kill -9`, without a word."""
+    running.process.kill()
+    running.process.wait()
 
 
 def _kill(pid: int) -> None:
