@@ -54,6 +54,18 @@ FLOWS: Final = [
             "steps": [_step("a", "/p/a", INPUT), _step("b", "/q/b", INPUT, onError={"action": "skip"})],
             "output": {"$coalesce": [{"$step": "a"}, {"$step": "b"}]},
         },
+        {  # items that end while something still runs, is queued, retried, tried alone, or waits for sub-runs
+            "steps": [_step("a", "/p/a", INPUT), _step("b", "/q/b", INPUT, onError=RETRY), _step("c", "/q/c", {"$step": "b"})],
+            "output": [{"$step": "a"}, {"$step": "b"}, {"$step": "c"}],
+        },
+        {
+            "steps": [
+                _step("a", "/p/a", INPUT),
+                _step("b", "/q/b", {"$literal": "nest both"}),
+                _step("m", "/p/m", INPUT, mustExecute=True, onError=RETRY),
+            ],
+            "output": [{"$step": "a"}, {"$step": "b"}],
+        },
         {
             "steps": [_step("n", "/builtin/noop", INPUT), _step("a", "/q/a", {"$step": "n"}, onError=RETRY)],
             "output": {"$step": "a"},
@@ -211,7 +223,8 @@ class World:
         async with asyncio.timeout(SETTLED_S):
             while self.tasks or self.oracle.open_runs():
                 await asyncio.sleep(1.0)
-        await asyncio.sleep(LIMITS.cancel_grace_s + 1)
+        # A call that an item has left behind is over at its time-out, at the latest.
+        await asyncio.sleep(LIMITS.call_timeout_s + LIMITS.cancel_grace_s + 1)
 
     def _check_rest(self) -> None:
         """Slots, reservations and everything that is kept per run have gone back to nothing."""
