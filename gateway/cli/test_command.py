@@ -10,11 +10,11 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 from flowspan.client import AsyncClient, RawJson
 from flowspan.errors import FlowspanError
+from flowspan.flows.near_names import near_name
 from flowspan.jsonrpc import decode_payload
 from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.flow_result import flow_result_to_wire
@@ -126,8 +126,8 @@ def _check_patterns(flows: Sequence[FlowFile], patterns: Sequence[str]) -> None:
     names = [case.name for flow in flows for case in flow.tests.cases]
     for pattern in patterns:
         if not any(chosen(flow.tests.cases, [pattern]) for flow in flows):
-            close = get_close_matches(pattern, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            near = near_name(pattern, names)
+            hint = "" if near is None else f"; did you mean {near!r}?"
             raise UsageError(f"--case {pattern!r}: no case has this name{hint}")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Final
 
 from flowspan.errors import FlowspanError, Reason
+from flowspan.flows.near_names import near_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,7 @@ class ConfigError(FlowspanError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean "x"?`, or the list of what is known where nothing is near."""
     names = sorted(known)
-    close = get_close_matches(name.casefold(), [known_name.casefold() for known_name in names], n=1, cutoff=0.6)
-    if close:
-        match = next(known_name for known_name in names if known_name.casefold() == close[0])
-        return f"; did you mean {match!r}?"
+    near = near_name(name, names)
+    if near is not None:
+        return f"; did you mean {near!r}?"
     return f"; known are {', '.join(names)}" if names else ""

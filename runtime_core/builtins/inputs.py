@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
 from flowspan.errors import InvalidArgumentError
+from flowspan.flows.near_names import near_name
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -50,8 +50,8 @@ class InputReader(Generic[T]):
         elif (field := _FIELD.search(problem)) is not None:
             details["field"] = field[1]
             if problem.startswith(_UNKNOWN):
-                near = get_close_matches(field[1], self._fields, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self._fields)}"
+                near = near_name(field[1], self._fields)
+                hint = f"did you mean {near}?" if near is not None else f"known are {', '.join(self._fields)}"
                 problem = f"unknown field {field[1]}; {hint}"
             elif "missing required" in problem:
                 problem = f"the field {field[1]} is missing"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Final
 
 from flowspan.errors import FlowInvalidError
+from flowspan.flows.near_names import near_name
 
 
 class Level(StrEnum):
@@ -123,8 +123,8 @@ class DiagnosticLog:
         """`; did you mean 'x'?` where a known name is close; nothing once the findings outnumber what anyone is shown."""
         if len(self.findings) >= MAX_SHOWN or len(known) > _MAX_CANDIDATES or len(name) > _MAX_NAME_CHARS:
             return ""
-        close = get_close_matches(name, known, n=1)
-        return f"; did you mean {close[0]!r}?" if close else ""
+        near = near_name(name, known)
+        return "" if near is None else f"; did you mean {near!r}?"
 
 
 def worst_first(findings: Iterable[Diagnostic]) -> list[Diagnostic]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final, TypeVar
 
 from flowspan.errors import FlowspanError, Reason
+from flowspan.flows.near_names import near_name
 from gateway.authoring.flow_tests.exact_values import ExactObject, ExactValue, decode_exact, encode_exact
 from runtime_core.flow.source import SourceDocument
 from runtime_core.flow.yaml_loader import locate_yaml
@@ -235,8 +235,8 @@ def _kind(value: ExactValue) -> str:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+    near = near_name(name, names)
+    return f"; did you mean {near!r}?" if near is not None else f"; known are {', '.join(names)}"
 
 
 def _enclosing(pointer: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from typing import Any, Final, NoReturn, overload
 
 import msgspec
@@ -13,6 +12,7 @@ from flowspan.errors import LimitExceededError
 from flowspan.flows.durations import MAX_DURATION_S, parse_duration_s
 from flowspan.flows.expressions import Expression, InputHandle, StepHandle, VariableHandle
 from flowspan.flows.limits import MAX_FLOW_BYTES, MAX_NODES, MAX_STEPS
+from flowspan.flows.near_names import near_name
 from flowspan.flows.policies import OnError, Retry, checked
 from flowspan.flows.values import (
     Embeddable,
@@ -447,5 +447,5 @@ def _flag(value: object, field: str, step: str | None = None) -> bool:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
-    close = get_close_matches(name, names, n=1) if len(names) <= _CANDIDATES else []
-    return f"; did you mean {close[0]!r}?" if close else ""
+    near = near_name(name, names) if len(names) <= _CANDIDATES else None
+    return "" if near is None else f"; did you mean {near!r}?"
