@@ -17,7 +17,7 @@ from flowspan.flows.near_names import near_name
         ("/shop/pric", ["/shop/price", "/shop/add"], "/shop/price"),
         ("/shop/nope", ["/shop/price", "/shop/add"], None),
         ("/shoop/price", ["/shop/price", "/builtin/map"], "/shop/price"),
-        ("/a/b/c", ["/a/x/c"], None),
+        ("/a/b/c", ["/a/b/x"], None),
         ("xyz", ["alpha", "beta"], None),
         ("kye", ["key"], "key"),
         ("env", ["env_var"], None),
