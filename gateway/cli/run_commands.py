@@ -27,6 +27,7 @@ from gateway.cli.reading import naming_the_file, read_whole
 
 if TYPE_CHECKING:
     from gateway.cli.trace_recording import ItemTracer
+    from runtime_core.flow.types.components import KnownComponents
 
 ASK_EVERY_S: Final = 2.0
 """While no result comes, the gateway is asked so often what it waits for."""
@@ -56,6 +57,7 @@ class RunRequest:
 
 def run(request: RunRequest, *, config: Path | None, state: Path | None, trace: Sequence[str] = ()) -> int:
     """`flowspan run`: in a gateway of this process; `trace`: items whose stories are told. Returns the exit code."""
+    from gateway.authoring.checking.configured import RoutedComponents
     from gateway.config import load_config
 
     flow = _flow_document(request.flow)
@@ -77,6 +79,7 @@ def run(request: RunRequest, *, config: Path | None, state: Path | None, trace: 
         is_resumable=state is not None,
         is_embedded=True,
         tracer=tracer,
+        components=RoutedComponents(loaded.config),
     )
 
 
@@ -110,6 +113,7 @@ def _carry_out(
     is_resumable: bool = False,
     is_embedded: bool = False,
     tracer: ItemTracer | None = None,
+    components: KnownComponents | None = None,
 ) -> int:
     with ExitStack() as resources:
         inputs = read_inputs(
@@ -122,7 +126,14 @@ def _carry_out(
         options = _submit_options(request, flow, inputs if is_resumable else None)
         document = request.flow if flow is None else flow
         if flow is not None and not request.quiet:
-            say_findings(flow, Path(request.flow).name, as_json=request.as_json)
+            say_findings(
+                flow,
+                Path(request.flow).name,
+                as_json=request.as_json,
+                overrides=options.get("overrides"),
+                variables=options.get("variables") or (),
+                components=components,
+            )
         started: list[Watch] = []
 
         async def main() -> int:

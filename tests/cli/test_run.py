@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import NEEDS_NAME, SLEEP, WAIT_S, Shell
+from .conftest import NEEDS_NAME, NOOP, SLEEP, WAIT_S, Shell
 
 
 def test_a_single_input_prints_its_flow_result(shell: Shell) -> None:
@@ -211,3 +211,41 @@ def test_a_component_server_runs_on_the_interpreter_of_the_command(shell: Shell,
     shell.write("flow.json", flow)
     done = shell.run("run", "flow.json", "--input-json", '{"n": 21}')
     assert (done.code, done.lines) == (0, [{"outcome": "success", "value": {"twice": 42}}])
+
+
+def test_what_overrides_bring_in_is_said_before_the_run(shell: Shell) -> None:
+    shell.write("old.json", {**NOOP, "colour": "red"})
+    overrides = {"a": {"value": {"compnent": "/x", "component": "/no/where"}}}
+    done = shell.run("run", "old.json", "--input-json", "1", "--overrides", json.dumps(overrides))
+    assert done.code == 1
+    said = done.err.splitlines()
+    assert said[0].startswith("flowspan: --overrides: error 2200 (invalidRouteReference): /steps/0/component: no route leads to")
+    assert said[1] == (
+        "flowspan: --overrides: warning 1005 (unknownField): /steps/0/compnent: "
+        "unknown field 'compnent'; did you mean 'component'?"
+    )
+    assert said[2].startswith("flowspan: old.json:1:") and "unknown field 'colour'" in said[2]
+    done = shell.run("run", "old.json", "--input-json", "1", "--overrides", '{"a":{"value":{"nots":1}}}', "--json")
+    assert [json.loads(line)["diagnostic"]["path"] for line in done.err.splitlines()[:2]] == ["/steps/0/nots", "/colour"]
+
+
+def test_a_component_that_no_route_leads_to_is_said_before_the_run_which_goes_on(shell: Shell) -> None:
+    steps = [{"id": "a", "component": "/builtin/nop", "onError": {"action": "useDefault", "defaultValue": 5}}]
+    shell.write("f.json", {"name": "f", "steps": steps, "output": {"$step": "a"}})
+    done = shell.run("run", "f.json", "--input-json", "1")
+    assert "offers no component '/builtin/nop'; did you mean '/builtin/noop'?" in done.err.splitlines()[0]
+    assert (done.code, done.lines) == (0, [{"outcome": "success", "value": 5}])
+    assert shell.run("run", "f.json", "--input-json", "1", "-q").err == ""
+
+
+def test_a_variable_that_the_flow_does_not_declare_is_passed_on_with_a_warning(shell: Shell) -> None:
+    declared = {"type": "object", "properties": {"limit": {"type": "integer", "default": 3}}}
+    shell.write("f.json", {"name": "f", "variablesSchema": declared, "output": {"$variable": "limit"}})
+    done = shell.run("run", "f.json", "--input-json", "1", "--variables", '{"limt": 4, "zebra": 1}')
+    assert (done.code, done.lines[0]["value"]) == (0, 3)
+    assert done.err.splitlines()[:2] == [
+        "flowspan: --variables: the flow declares no variable 'limt'; did you mean 'limit'?",
+        "flowspan: --variables: the flow declares no variable 'zebra'; it declares 'limit'",
+    ]
+    done = shell.run("run", "noop.json", "--input-json", "1", "--variables", '{"anything": 4}')
+    assert len(done.err.splitlines()) == 1

@@ -135,3 +135,10 @@ def test_watch_tree_follows_sub_runs_and_list_finds_them(served: Run) -> None:
     assert f"  run {child} (noop) success: 2 of 2 succeeded" in watched.err
     assert [line["runId"] for line in served("list", "--parent", run["runId"], "--json").lines] == [child]
     assert {line["runId"] for line in served("list", "--root", run["runId"], "--json").lines} == {run["runId"], child}
+
+
+def test_submit_says_what_overrides_and_variables_have_no_effect(served: Run) -> None:
+    command = ("submit", "noop.json", "--input-json", "1")
+    done = served(*command, "--overrides", '{"a":{"value":{"timout":"1s"}}}')
+    assert done.code == 0
+    assert "--overrides: warning 1005 (unknownField): /steps/0/timout: unknown field 'timout'" in done.err

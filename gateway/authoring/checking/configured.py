@@ -84,6 +84,17 @@ class ConfiguredComponents:
         return None
 
 
+class RoutedComponents:
+    """Implements `KnownComponents` for who is about to run a flow: only what leads nowhere is told of."""
+
+    def __init__(self, config: Config) -> None:
+        self._configured = ConfiguredComponents(config)
+
+    def look_up(self, path: str) -> Knowledge:
+        found = self._configured.look_up(path)
+        return found if isinstance(found, NoRoute | NoComponent) else UNKNOWN_COMPONENT
+
+
 class PathRecorder:
     """Knows nothing, and remembers what it was asked for."""
 
