@@ -273,7 +273,7 @@ def _tune_interpreter() -> None:
     # The writer thread gets the interpreter back from a busy loop this much sooner after each commit: a third more items
     # per second at 256 in flight, measured by `make bench`.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    # What is there by now stays for good; full collections need not look at it.
-    gc.collect()
+    # What is there by now stays for good; full collections need not look at it. The little garbage among it is not worth the
+    # time of looking for it before the gateway is ready.
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)

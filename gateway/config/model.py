@@ -148,15 +148,15 @@ class Config(Section):
         default_factory=dict
     )
     routes: dict[str, tuple[Route, ...]] = Field(default_factory=dict)
-    builtins: BuiltinSettings = Field(default=BuiltinSettings(), description="Files and endpoints that built-ins may reach.")
+    builtins: BuiltinSettings = Field(default=BuiltinSettings.of_defaults(), description="Files and endpoints that built-ins may reach.")
     store: Store | None = None
-    engine: Engine = Engine()
+    engine: Engine = Engine.of_defaults()
     listen: tuple[str, ...] = ()
-    auth: Auth = TokenAuth(type="token")
+    auth: Auth = TokenAuth.model_construct(type="token")
     tls: Tls | None = None
-    limits: LimitSettings = LimitSettings()
-    secrets: Secrets = Secrets()
-    telemetry: Telemetry = Telemetry()
+    limits: LimitSettings = LimitSettings.of_defaults()
+    secrets: Secrets = Secrets.of_defaults()
+    telemetry: Telemetry = Telemetry.of_defaults()
 
     @field_validator("routes", mode="before")
     @classmethod

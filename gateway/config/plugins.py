@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -18,7 +18,13 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 class Section(BaseModel):
     """A mapping of the file: unknown keys are mistakes, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False)
+    # Only the whole configuration is ever validated, so validators of the sections are made as its parts, not beforehand.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=False, defer_build=True)
+
+    @classmethod
+    def of_defaults(cls) -> Self:
+        """What holds where the file has no such section; without a validator of its own."""
+        return cls.model_construct()
 
 
 class PluginLimits(Section):
@@ -58,8 +64,8 @@ class StdioPlugin(Section):
         None, ge=1, le=4_096, description="Executions at once per process; default: what it declares, else 256."
     )
     isolation: Literal["namespace", "group"] = Field(default="namespace", description="How its processes are held together.")
-    limits: PluginLimits = PluginLimits()
-    timeouts: PluginTimeouts = PluginTimeouts()
+    limits: PluginLimits = PluginLimits.of_defaults()
+    timeouts: PluginTimeouts = PluginTimeouts.of_defaults()
 
     @field_validator("env")
     @classmethod
