@@ -131,6 +131,12 @@ class ItemExecution:
             return []
         if self.states[step_index] != IN_FLIGHT:
             raise ValueError(f"step {step_index} is not in flight")
+        if step_index == self._plan.passed_on and outcome is Outcome.SUCCESS:
+            states, payloads = self.states, self.payloads
+            states[step_index] = states[-1] = SUCCESS
+            payloads[step_index] = payloads[-1] = payload
+            self.result = ItemEnd(Outcome.SUCCESS, payload)
+            return []
         queue: list[int] = []
         self._take_outcome(step_index, outcome, payload, queue)
         return self._advance(queue) if queue else []

@@ -11,7 +11,7 @@ from flowspan.errors import InvalidArgumentError
 from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
 from runtime_core.flow.document import Flow, OnError, RetrySettings, Step
 from runtime_core.flow.expression_syntax import ExpressionCompiler
-from runtime_core.flow.expressions import IDLE, WAITING, Expression, encode_value
+from runtime_core.flow.expressions import IDLE, WAITING, Expression, StepOutput, encode_value
 from runtime_core.flow.graph import dependents_of, reachable_steps
 from runtime_core.flow.overrides import apply_overrides
 from runtime_core.flow.parse import check_flow
@@ -62,6 +62,7 @@ class FlowPlan:
         initial_states, initial_waiting: per node, where an item begins.
         initial_ready: nodes that wait for nothing, in the order of the document.
         must_execute: indexes of such steps, in the order of the document.
+        passed_on: the step whose output is the flow's as it stands, where nothing else is waited for; else -1.
         input_check: what an item's input must fit before anything runs, or None.
         variables: references to variables; `bind` gives each its value.
     """
@@ -77,6 +78,7 @@ class FlowPlan:
     initial_waiting: tuple[int, ...]
     initial_ready: tuple[int, ...]
     must_execute: tuple[int, ...]
+    passed_on: int
     input_check: SchemaCheck | None
     variables: tuple[VariableReference, ...]
 
@@ -132,9 +134,14 @@ def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
         initial_waiting=tuple(len(nodes) if lives else 0 for nodes, lives in zip(strict, alive, strict=True)),
         initial_ready=tuple(node for node, lives in enumerate(alive) if lives and not strict[node]),
         must_execute=must,
+        passed_on=_passed_on(output, must),
         input_check=flow.schemas.input_check,
         variables=tuple(compiler.variables),
     )
+
+
+def _passed_on(output: Expression, must_execute: tuple[int, ...]) -> int:
+    return output.index if type(output) is StepOutput and not output.path and not must_execute else -1
 
 
 def _overridden(flow: Flow, overrides: JsonValue) -> Flow:
