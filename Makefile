@@ -20,7 +20,7 @@ TEST_ARGS ?=
 # One worker per core; stealing keeps the long tests from ending up behind one another.
 TEST_WORKERS ?= auto
 
-.PHONY: help setup demo test test-all lint fmt typecheck imports proto-lint proto check-generated breaking bench peers docs deep-tests ci clean
+.PHONY: help setup demo test test-all lint fmt typecheck imports proto-lint proto check-generated breaking bench bench-peers peers docs deep-tests ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,15 +100,19 @@ breaking: setup ## Fail if proto/ breaks clients of the main branch
 peers: setup ## Run published component servers of other makers, unmodified, behind the gateway
 	@$(BIN)/python -m tests.peers.run $(PEER_ARGS)
 
+bench-peers: setup ## Install the published peers of the benchmark, each into an environment below bench/.venvs
+	@$(BIN)/python -m bench.peers.environment
+
 bench: setup ## Measure throughput and latency on this machine (BENCH_ARGS)
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 docs: setup ## Generate the reference pages from the code and the protobuf files
 	@$(BIN)/python docs/generate.py
+	@$(BIN)/python -m bench.page
 
 ci: ## What .ci/run does: everything, from a fresh clone
 	@.ci/run
 
 clean: ## Remove the environments, caches and build results
-	@rm -rf .venv .venv-tools .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	@rm -rf .venv .venv-tools bench/.venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ import asyncio
 import importlib
 import json
 import os
-import pkgutil
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,7 +18,6 @@ from typing import Any
 # Before anything imports grpc: component servers are spawned by processes that use it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-import bench.scenarios
 from bench.claims import claimed
 from bench.comparison import print_comparison, read_results
 from bench.figures import Figure
@@ -27,10 +26,9 @@ from bench.peers.catalog import ENVIRONMENTS
 from bench.peers.environment import make_all
 from bench.report import Report, number, print_table, to_json
 from bench.scenario import LIMIT_S, NotPossibleError, Plan, Scenario
+from bench.scenarios import MODULES
 
 RESULTS = Path(__file__).resolve().parent / "results"
-FIRST = ("sketch", "sketch-16")
-"""Measured before the others, so that their ratios can be told at once."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,11 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def all_scenarios() -> list[Scenario]:
-    """Those of all files in `bench/scenarios`, the sketch first, the peers last."""
-    found: list[Scenario] = []
-    for module in pkgutil.iter_modules(bench.scenarios.__path__):
-        found += importlib.import_module(f"bench.scenarios.{module.name}").SCENARIOS
-    return sorted(found, key=lambda scenario: (scenario.is_peer, scenario.name not in FIRST))
+    """Those of all modules of `bench.scenarios`, in its order."""
+    return [scenario for name in MODULES for scenario in importlib.import_module(f"bench.scenarios.{name}").SCENARIOS]
 
 
 def chosen(scenarios: Sequence[Scenario], only: Sequence[str] | None, with_peers: bool | None) -> list[Scenario]:
@@ -151,5 +146,11 @@ def _positive(text: str) -> int:
     return number
 
 
+def _end_at_sigterm(number: int, frame: object) -> None:
+    """As an interrupt: what was started is ended on the way out."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end_at_sigterm)
     sys.exit(main())

@@ -34,6 +34,7 @@ class Figure:
         job: what was done; figures of the same job and unit can be compared. None: nobody else's is like it.
         maker: whose figure it is.
         version: of a peer's packages.
+        beyond: what is aimed at once the target is met.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Figure:
     job: str | None = None
     maker: Maker = "flowspan"
     version: str | None = None
+    beyond: float | None = None
 
     @property
     def median(self) -> float:
@@ -55,9 +57,16 @@ class Figure:
 
     @property
     def meets_target(self) -> bool | None:
-        if self.target is None:
+        return self._meets(self.target)
+
+    @property
+    def meets_beyond(self) -> bool | None:
+        return self._meets(self.beyond)
+
+    def _meets(self, bound: float | None) -> bool | None:
+        if bound is None:
             return None
-        return self.median >= self.target if self.more_is_better else self.median <= self.target
+        return self.median >= bound if self.more_is_better else self.median <= bound
 
 
 def percentile(samples: Sequence[float], share: float) -> float:

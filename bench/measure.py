@@ -110,18 +110,26 @@ def peer_figure(name: str, repetitions: Sequence[Repetition], job: str, version:
     return replace(rate_figure(name, repetitions, job=job, maker="peer"), version=version)
 
 
-def cpu_figure(name: str, repetitions: Sequence[Repetition], *, target: float) -> Figure:
+def cpu_figure(name: str, repetitions: Sequence[Repetition], *, target: float, beyond: float | None = None) -> Figure:
     """CPU milliseconds per item, of the client and all below it and the gateway."""
     samples = [one.cpu_ms_per_item for one in repetitions]
-    return replace(_figure(Figure(name, "ms", samples, target, more_is_better=False), repetitions), cpu_ms_per_item=None)
+    figure = Figure(name, "ms", samples, target, more_is_better=False, beyond=beyond)
+    return replace(_figure(figure, repetitions), cpu_ms_per_item=None)
 
 
 def detail_figure(
-    name: str, unit: str, detail: str, repetitions: Sequence[Repetition], *, target: float | None, job: str | None = None
+    name: str,
+    unit: str,
+    detail: str,
+    repetitions: Sequence[Repetition],
+    *,
+    target: float,
+    beyond: float | None = None,
+    job: str | None = None,
 ) -> Figure:
     """A detail of which less is better, such as a latency."""
     samples = [one.details[detail] for one in repetitions]
-    return _figure(Figure(name, unit, samples, target, more_is_better=False, job=job), repetitions)
+    return _figure(Figure(name, unit, samples, target, more_is_better=False, job=job, beyond=beyond), repetitions)
 
 
 def _figure(figure: Figure, repetitions: Sequence[Repetition]) -> Figure:

@@ -46,8 +46,10 @@ def _figure_to_json(figure: Figure, figures: Sequence[Figure], ceilings: Mapping
         "max": max(figure.samples),
         "samples": len(figure.samples),
         "target": figure.target,
+        "beyond": figure.beyond,
         "moreIsBetter": figure.more_is_better,
         "meetsTarget": figure.meets_target,
+        "meetsBeyond": figure.meets_beyond,
         "cpuMsPerItem": figure.cpu_ms_per_item,
         "othersShare": figure.others_share,
         "ofSketch": _of_ceiling(figure, ceilings),
@@ -89,7 +91,7 @@ def print_table(report: Report) -> None:
             "" if ratio is None else f"{ratio:.2f}",
             "" if times is None else number(times),
             "" if figure.others_share is None else f"{figure.others_share:.0%}",
-            {None: figure.version or "", True: "met", False: "[bold]missed[/bold]"}[figure.meets_target],
+            _verdict(figure),
         )
     console = report_console()
     console.print(table)
@@ -102,6 +104,14 @@ def print_table(report: Report) -> None:
     for name, why in report.failures.items():
         console.print(f"[bold]{name} failed[/bold]: ", end="")
         console.print(why, highlight=False, markup=False)
+
+
+def _verdict(figure: Figure) -> str:
+    if figure.meets_target is None:
+        return figure.version or ""
+    if not figure.meets_target:
+        return "[bold]missed[/bold]"
+    return "beyond" if figure.meets_beyond else "met"
 
 
 def report_console() -> Console:

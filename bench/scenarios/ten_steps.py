@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.job import chain_flow, payloads, run_to_end
-from bench.measure import Repetition, rate_figure, repeat
+from bench.measure import Repetition, detail_figure, rate_figure, repeat
 from bench.processes import running_gateway
 from bench.scenario import Plan, Scenario
 from flowspan import AsyncClient
@@ -29,7 +29,10 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
         repetitions = await repeat(plan, gateway.pids, items, once)
     for one in repetitions:
         one.details["us_per_step"] = 1e6 * one.wall_s / items / STEPS
-    return [rate_figure("ten built-in steps", repetitions, target=8_000)]
+    return [
+        rate_figure("ten built-in steps", repetitions, target=8_000),
+        detail_figure("time per built-in step", "µs", "us_per_step", repetitions, target=10),
+    ]
 
 
 SCENARIOS = (Scenario("ten-steps", "20,000 items through ten built-in steps", _measure),)

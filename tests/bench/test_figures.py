@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import pkgutil
 import time
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import all_scenarios, main
+import bench.scenarios
+from bench.__main__ import all_scenarios, chosen, main
+from bench.comparison import measured, read_results
 from bench.figures import Figure, percentile
-from bench.measure import Repetition, rate_figure
-from bench.report import Report, print_table, read_medians, to_json
+from bench.measure import Repetition, cpu_figure, rate_figure
+from bench.report import Report, print_table, to_json
+from bench.scenarios import MODULES
 
 
 def _report(*figures: Figure) -> Report:
@@ -63,22 +67,48 @@ def test_figures_survive_json_with_their_ratio_to_the_sketch(tmp_path: Path) -> 
         "max": 50.0,
         "samples": 1,
         "target": 40,
+        "beyond": None,
+        "moreIsBetter": True,
         "meetsTarget": True,
+        "meetsBeyond": None,
         "cpuMsPerItem": 10.0,
         "othersShare": 0.0,
         "ofSketch": 0.25,
+        "job": None,
+        "maker": "flowspan",
+        "version": None,
+        "nearestPeer": None,
+        "timesThePeer": None,
         "details": {"messages": 4.0},
     }
     path = tmp_path / "earlier.json"
     path.write_text(json.dumps(document))
-    assert read_medians(path) == {"sketch": 200.0, "ours": 50.0}
+    assert {name: one.median for name, one in measured(read_results(path)).items()} == {"sketch": 200.0, "ours": 50.0}
 
 
-def test_the_table_shows_what_changed_and_what_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(_report(Figure("slow", "items/s", [80.0], 100.0)), {"slow": 100.0})
+def test_the_table_shows_what_was_missed_what_was_not_run_and_what_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    figure = Figure("slow", "items/s", [80.0], 100.0)
+    print_table(Report({"cores": 4}, {"repetitions": 5, "quick": False}, [figure], {"broken": "it [broke]"}, {"peer": "absent"}))
     shown = capsys.readouterr().out
-    assert "-20%" in shown
     assert "missed" in shown
+    assert "peer: not run: absent" in shown
+    assert "broken failed: it [broke]" in shown
+
+
+def test_the_cpu_of_an_item_is_a_figure_of_which_less_is_better() -> None:
+    repetitions = [Repetition([], items=1_000, wall_s=1.0, cpu_s=cpu_s) for cpu_s in (0.03, 0.05, 0.04)]
+    figure = cpu_figure("CPU", repetitions, target=0.04, beyond=0.02)
+    assert (figure.median, figure.unit, figure.meets_target, figure.meets_beyond) == (0.04, "ms", True, False)
+
+
+def test_peers_are_left_out_when_asked_and_never_when_named() -> None:
+    scenarios = all_scenarios()
+    peers = [scenario for scenario in scenarios if scenario.is_peer]
+    assert peers
+    assert scenarios[-len(peers) :] == peers
+    assert chosen(scenarios, None, None) == chosen(scenarios, None, True) == scenarios
+    assert not [scenario for scenario in chosen(scenarios, None, False) if scenario.is_peer]
+    assert chosen(scenarios, [peers[0].name], False) == [peers[0]]
 
 
 def test_a_file_without_figures_is_refused_before_anything_is_measured(
@@ -95,6 +125,7 @@ def test_an_unknown_scenario_is_refused(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_scenarios_have_distinct_names_and_the_sketch_comes_first() -> None:
+    assert sorted(MODULES) == sorted(module.name for module in pkgutil.iter_modules(bench.scenarios.__path__))
     names = [scenario.name for scenario in all_scenarios()]
     assert len(set(names)) == len(names)
     assert names[:2] == ["sketch", "sketch-16"]
