@@ -52,6 +52,8 @@ _USAGE_REASONS: Final = frozenset(
 
 MATTERS_OF_TASTE: Final = frozenset({1001, 1002})
 """Findings about flows: no name, no description. Good in a flow that is kept, a nuisance while one is being tried."""
+_IN_THE_MESSAGE: Final = frozenset({2005})
+"""A required variable has no value: the message names them all, and the option that gives them one."""
 
 
 class UsageError(FlowspanError):
@@ -99,10 +101,18 @@ def _harmless(line: str) -> str:
 
 
 def _diagnostics(error: FlowspanError) -> list[str]:
+    """Of a refused flow: all that is wrong with it. One finding alone is in the message; then it is its place, if anywhere."""
     found = error.details.get("diagnostics")
+    entries = [
+        entry
+        for entry in (found if isinstance(found, list) else [])
+        if isinstance(entry, dict) and entry.get("code") not in MATTERS_OF_TASTE | _IN_THE_MESSAGE
+    ]
+    if len(entries) == 1 and str(entries[0].get("message")) in error.message:
+        line, column = entries[0].get("line"), entries[0].get("column", 1)
+        return [] if not line or f"(line {line}," in error.message else [f"  in line {line}, column {column}"]
     lines = []
-    for entry in found if isinstance(found, list) else []:
-        if isinstance(entry, dict) and entry.get("code") not in MATTERS_OF_TASTE:
-            place = f"{entry['line']}:{entry.get('column', 1)}: " if entry.get("line") else ""
-            lines.append(f"  {place}{entry.get('path') or '/'}: {entry.get('message', '')} ({entry.get('kind', '')})")
+    for entry in entries:
+        place = f"{entry['line']}:{entry.get('column', 1)}: " if entry.get("line") else ""
+        lines.append(f"  {place}{entry.get('path') or 'as a whole'}: {entry.get('message', '')} ({entry.get('kind', '')})")
     return lines

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +26,6 @@ MAX_LINE_BYTES: Final = 16 << 20
 """What is read to find a line's end; far above what an item may have."""
 _CHECKED_LINES: Final = 1_000
 _NO_INPUT: Final = "nothing to run on: give --input FILE, --input-json TEXT or --inputs FILE.jsonl, or pipe the input in"
-_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +87,6 @@ def read_object(text: str | None, option: str) -> dict[str, Any] | None:
     if not isinstance(value, dict):
         raise UsageError(f"{option}: is not a JSON object")
     return value
-
-
-def variables_from_environment(flow: bytes, given: Mapping[str, Any] | None, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The given variables, and for those that the flow declares with `env_var` and that were not given, the environment's.
-
-    A variable whose schema does not say `string` is read as JSON where it is JSON.
-    """
-    from runtime_core.flow.source import parse_flow
-
-    parsed = parse_flow(flow).flow
-    schema = None if parsed is None else parsed.schemas.variables
-    declared = schema.get("properties") if isinstance(schema, dict) else None
-    found: dict[str, Any] = dict(given or {})
-    for name, variable in (declared if isinstance(declared, dict) else {}).items():
-        if name in found or not isinstance(variable, dict):
-            continue
-        source = variable.get("env_var")
-        if isinstance(source, str) and _VARIABLE_NAME.match(source) and source in environment:
-            text = environment[source]
-            found[name] = text if variable.get("type") == "string" else _json_or_text(text)
-    return found
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return decode_payload(text.encode())
-    except FlowspanError:
-        return text
 
 
 def _one_value(data: bytes, name: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -20,10 +20,11 @@ from flowspan.view.wire import run_status_to_wire
 from gateway.cli.connection import ServerOptions, embedded_client, resumable_request_id, run_loop
 from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
 from gateway.cli.findings import say_findings
-from gateway.cli.inputs import RunInputs, read_inputs, read_object, variables_from_environment
+from gateway.cli.inputs import RunInputs, read_inputs, read_object
 from gateway.cli.output import OutputClosedError, ResultWriter, write_stdout
 from gateway.cli.progress import Display, choose_display, done_of
 from gateway.cli.reading import naming_the_file, read_whole
+from gateway.cli.variables import naming_the_remedy, variables_from_environment
 
 if TYPE_CHECKING:
     from gateway.cli.trace_recording import ItemTracer
@@ -165,9 +166,7 @@ def _carry_out(
             run_id = started[0].run_id if started else None
             return f"to go on: flowspan watch {run_id}" if run_id is not None else None
 
-        if flow is None:
-            return interruptible(main, remedy)
-        with naming_the_file(request.flow):
+        with naming_the_remedy(flow, env_variables=request.env_variables), _naming_the_flow(request.flow, flow):
             return interruptible(main, remedy)
 
 
@@ -268,6 +267,10 @@ def _submit_options(request: RunRequest, flow: bytes | None, resumable: RunInput
         deadline_s=request.deadline_s,
         request_id=request_id,
     )
+
+
+def _naming_the_flow(name: str, flow: bytes | None) -> AbstractContextManager[None]:
+    return nullcontext() if flow is None else naming_the_file(name)
 
 
 def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -249,3 +249,58 @@ def test_a_variable_that_the_flow_does_not_declare_is_passed_on_with_a_warning(s
     ]
     done = shell.run("run", "noop.json", "--input-json", "1", "--variables", '{"anything": 4}')
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("properties", "options", "remedy"),
+    [
+        ({}, [], """variable 'a~/b' has no value; give --variables '{"a~/b": …}'"""),
+        (
+            {"a~/b": {"env_var": "A_B"}},
+            [],
+            """variable 'a~/b' has no value; set A_B and give --env-variables, or give --variables '{"a~/b": …}'""",
+        ),
+        (
+            {"a~/b": {"env_var": "A_B", "is_secret": True}},
+            [],
+            "variable 'a~/b' has no value; set A_B and give --env-variables",
+        ),
+        (
+            {"a~/b": {"env_var": "A_B", "is_secret": True}},
+            ["--env-variables"],
+            "variable 'a~/b' has no value; A_B is not set: set it",
+        ),
+        (
+            {"a~/b": {"env_var": "A_B"}, "c": {}},
+            ["--env-variables"],
+            """variables 'a~/b' and 'c' have no value; give --variables '{"c": …}'; A_B is not set: set it""",
+        ),
+    ],
+)  # fmt: skip
+def test_a_missing_variable_is_one_line_that_says_how_to_give_it(
+    shell: Shell, properties: dict[str, object], options: list[str], remedy: str
+) -> None:
+    schema = {"type": "object", "required": list(properties) or ["a~/b"], "properties": properties}
+    shell.write("f.json", {"name": "f", "variablesSchema": schema, "output": 1})
+    done = shell.run("run", "f.json", "--input-json", "1", *options)
+    assert (done.code, done.err) == (2, f"flowspan: the required {remedy}\n")
+    done = shell.run("run", "f.json", "--input-json", "1", *options, "--json")
+    error = json.loads(done.err)["error"]
+    assert error["message"] == f"the required {remedy}"
+    assert error["details"]["diagnostics"][0]["code"] == 2005
+
+
+def test_the_one_thing_that_is_wrong_with_a_flow_is_said_once_with_its_place(shell: Shell) -> None:
+    shell.write("one.yaml", "output: {$step: x}\n")
+    done = shell.run("run", "one.yaml", "--input-json", "1")
+    assert done.code == 2
+    assert done.err == (
+        "flowspan: one.yaml: the document is not a flow that can run: there is no step 'x', at /output/$step\n"
+        "  in line 1, column 17\n"
+    )
+    shell.write("two.yaml", "output: [{$step: x}, {$step: y}]\n")
+    done = shell.run("run", "two.yaml", "--input-json", "1")
+    assert done.err.splitlines()[1:] == [
+        "  1:18: /output/0/$step: there is no step 'x' (undefinedStepReference)",
+        "  1:30: /output/1/$step: there is no step 'y' (undefinedStepReference)",
+    ]
