@@ -139,7 +139,8 @@ class OpenRun:
         numbers: where call numbers come from.
 
     Attributes:
-        journals_steps: the end of each step is an event: items have several, and not all run inside the gateway.
+        journals_steps: the end of each step is an event: items have several, and not all run inside the gateway. A success
+            that ends its item is not.
         parent: the nearest open run above it that a cancel reaches it from, or None. `children`: the other way round, with
             the step whose execution submitted each, as far as that is known since the gateway began.
         abandoned: items that have ended while steps were under way, and these steps; the dispatcher takes them from here.
@@ -474,7 +475,8 @@ class OpenRun:
             payload = self._redactor.payload(payload)
         try:
             ready = execution.complete(site.step.index, outcome, payload)
-            if execution.result is None and self.journals_steps:
+            if self.journals_steps and (execution.result is None or outcome is Outcome.FAILED):
+                # A success that ends its item is told by the item; of a failure nobody could tell whose it was.
                 self.machine.complete_step(item_index, site.step.index, outcome, payload)
             calls = self._calls_for(item_index, execution, ready)
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flowspan.errors import FlowErrorCode, FlowspanError, Reason
-from flowspan.view.events import AttemptEnded, ItemCompleted, RunStatusCode, StepCompleted
+from flowspan.view.events import AttemptEnded, ItemCompleted, Outcome, RunStatusCode, StepCompleted
 from flowspan.view.status import RunStatus
 from runtime_core.calls import CallAnswer, CallFailure, ComponentCall
 from runtime_core.limits import Limits
@@ -88,7 +88,8 @@ async def test_a_late_answer_changes_nothing_and_is_not_repeated(late: CallAnswe
         h.server.answer(open_call(h, "slow"), late)
         await h.wait_until(lambda: not h.server.open)
         events = [event for segment in await h.log(run.run_id) for event in segment.events]
-        assert not [event for event in events if isinstance(event, StepCompleted | AttemptEnded)]
+        steps = [event for event in events if isinstance(event, StepCompleted | AttemptEnded)]
+        assert steps == [StepCompleted(0, 0, Outcome.FAILED, BROKEN.payload())]
         assert sum(isinstance(event, ItemCompleted) for event in events) == 1
         assert len(h.server.seen) == 2
         at_rest(h)
@@ -107,7 +108,8 @@ async def test_a_late_answer_while_others_run_changes_nothing() -> None:
         fold = await h.follow(run.run_id)
         assert (fold.counts().success, fold.counts().failed) == (1, 1)
         events = [event for segment in await h.log(run.run_id) for event in segment.events]
-        assert [event.item_index for event in events if isinstance(event, StepCompleted)] == [1]
+        steps = [(event.item_index, event.step_index) for event in events if isinstance(event, StepCompleted)]
+        assert steps == [(0, 0), (1, 1)]  # the failure that ended item 0, and the step before the one that ended item 1
 
 
 async def test_an_ended_item_keeps_its_place_until_what_it_left_behind_is_over() -> None:
