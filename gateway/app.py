@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
@@ -27,7 +27,7 @@ from gateway.builtins.openai import OpenAi
 from gateway.builtins.settings import OutsideSettings
 from gateway.catalog import ComponentCatalog
 from gateway.figures import Figures
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
 from gateway.methods.table import MethodTable
 from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
 from gateway.routing import PrefixRouter, RouteEntry
@@ -43,6 +43,9 @@ from runtime_core.calls import CallNaming, CallResult
 from runtime_core.engine.runtime import Runtime
 from runtime_core.limits import Limits
 from runtime_core.ports import ComponentServer, EngineSink, SecretBox, Store
+
+if TYPE_CHECKING:
+    from gateway.grpc_server.server import GrpcServer
 
 log = structlog.get_logger("flowspan.gateway")
 
@@ -148,8 +151,8 @@ class Gateway:
             server.sink = self._runtime.dispatcher
             offering[mock.name] = InProcessPlugin(server, "mock", offered_mocks(mock))
         self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, offering)
-        self._server = GrpcServer(self._runtime, self.catalog, tuple(parts.listeners)) if parts.listeners else None
-        self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), self._server)
+        self._server: GrpcServer | None = None
+        self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), lambda: self._server)
         self._pages: StatusPages | None = None
         if parts.metrics is not None:
             self._pages = StatusPages(
@@ -194,7 +197,11 @@ class Gateway:
                 took_s = round(time.monotonic() - began_s, 3)
                 log.info("runs_recovered", runs=len(open_runs), items_under_way=items, took_s=took_s)
             self.figures.begin()
-            if self._server is not None:
+            if self._parts.listeners:
+                # Only now: gRPC takes its time to load, and the plugins start meanwhile.
+                from gateway.grpc_server.server import GrpcServer
+
+                self._server = GrpcServer(self._runtime, self.catalog, tuple(self._parts.listeners))
                 await self._server.start()
                 await self._server.set_serving(True)
             self._is_serving = True

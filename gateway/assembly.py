@@ -6,16 +6,14 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
-
-import grpc
+from typing import TYPE_CHECKING, Literal
 
 from flowspan.errors import FlowspanError
 from gateway.app import BUILTIN, GatewayParts
 from gateway.builtins.settings import OpenAiSettings, OutsideSettings
 from gateway.config import BuiltinSettings, Config, ConfigError, MockPlugin, Problem, StdioPlugin, Tls, with_lines
 from gateway.config.loading import config_directory
-from gateway.grpc_server import Listener
+from gateway.grpc_server.listener import Listener
 from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
 from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
@@ -26,8 +24,9 @@ from runtime_core.flow.schemas import SchemaError, compile_schema
 from runtime_core.model.json_scan import escape_pointer_token
 from runtime_core.model.json_value import canonical_json, encode_json
 from runtime_core.ports import Store
-from runtime_core.stores.memory import MemoryStore as MemoryRuns
-from runtime_core.stores.sqlite import SqliteStore as SqliteRuns
+
+if TYPE_CHECKING:
+    import grpc
 
 
 def assemble(
@@ -71,9 +70,8 @@ def assemble(
             problems.append(Problem(f"/tls/{unusable.member}", unusable.message))
     if problems:
         raise ConfigError(name, with_lines(Path(name), problems))
-    runs: Store = MemoryRuns() if store is None else SqliteRuns(store)
     return GatewayParts(
-        store=runs,
+        store=_runs(store),
         plugins=plugins,
         mocks=mocks,
         outside=_outside(config.builtins),
@@ -88,6 +86,16 @@ def assemble(
         # Of commands that run one flow there may be many at a time.
         metrics=config.telemetry.metrics if listen else None,
     )
+
+
+def _runs(directory: Path | None) -> Store:
+    if directory is None:
+        from runtime_core.stores.memory import MemoryStore
+
+        return MemoryStore()
+    from runtime_core.stores.sqlite import SqliteStore
+
+    return SqliteStore(directory)
 
 
 def _traces(kind: Literal["otlp", "console"]) -> Callable[[CallNaming], TraceSink] | None:
@@ -177,6 +185,8 @@ class _UnusableFile(Exception):
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    import grpc  # loaded later where no certificate needs it, while plugins start
+
     certificate, key = _pem("certificate", tls.certificate), _pem("key", tls.key)
     client_ca = None if tls.client_ca is None else _pem("client_ca", tls.client_ca)
     return grpc.ssl_server_credentials([(key, certificate)], client_ca, client_ca is not None)

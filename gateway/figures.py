@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
-from typing import Final, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from flowspan import __version__
 from flowspan.view.events import RunStatusCode
 from gateway.catalog import PluginHealth
-from gateway.grpc_server import GrpcServer
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.telemetry import dropped_lines
 from gateway.telemetry.exposition import Family, Sample
@@ -21,6 +20,9 @@ from gateway.telemetry.observer import GatewayObserver
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.runtime import Runtime
 from runtime_core.stores.statistics import StoreStatistics
+
+if TYPE_CHECKING:
+    from gateway.grpc_server.server import GrpcServer
 
 SLICE_RUNS: Final = 500
 """Open runs looked at in one go: about a millisecond."""
@@ -39,7 +41,11 @@ class Figures:
     """Gathers families of figures. Counters count from the start of this process."""
 
     def __init__(
-        self, runtime: Runtime, observer: GatewayObserver, plugins: Sequence[PluginServer], server: GrpcServer | None
+        self,
+        runtime: Runtime,
+        observer: GatewayObserver,
+        plugins: Sequence[PluginServer],
+        server: Callable[[], GrpcServer | None],
     ) -> None:
         self._runtime = runtime
         self._observer = observer
@@ -132,9 +138,10 @@ class Figures:
         ]
 
     def _grpc(self) -> list[Family]:
-        if self._server is None:
+        server = self._server()
+        if server is None:
             return []
-        now = self._server.statistics()
+        now = server.statistics()
         return [
             _gauge("flowspan_grpc_watch_streams", "Open streams of events.", now.watch_streams),
             _gauge("flowspan_grpc_writing_bytes", "Bytes under way to readers that read.", now.writing_bytes),

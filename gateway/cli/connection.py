@@ -71,6 +71,7 @@ async def embedded_client(
     state: Path | None,
     *,
     in_memory: bool = False,
+    need_plugins: bool = True,
     adopt: Callable[[GatewayParts], GatewayParts] | None = None,
 ) -> AsyncIterator[AsyncClient]:
     """A gateway in this process with a store of its own, and a client of it.
@@ -78,9 +79,9 @@ async def embedded_client(
     Args:
         state: the store's directory, kept; None: one that goes with the command.
         in_memory: without `state`, no directory at all.
+        need_plugins: whether it is an error that one does not come up.
         adopt: may change the gateway's parts before they are put together.
     """
-    from flowspan.client import AsyncClient, RetryPolicy
     from gateway.app import open_gateway
     from gateway.assembly import assemble
 
@@ -93,8 +94,15 @@ async def embedded_client(
         parts = assemble(loaded.config, store=store, listen=[socket], name=str(loaded.path or "flowspan.yml"))
         parts = parts if adopt is None else adopt(parts)
         gateway = await open_gateway(parts)
+        # Only now: gRPC takes its time to load, and the plugins start meanwhile.
+        from flowspan.client import AsyncClient, RetryPolicy
+
         try:
-            await _plugins_up(gateway)
+            try:
+                await _plugins_up(gateway)
+            except UnavailableError:
+                if need_plugins:
+                    raise
             async with AsyncClient(socket, timeout_s=CALL_TIMEOUT_S, retry=RetryPolicy(give_up_after_s=5.0)) as client:
                 yield client
         finally:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from flowspan.client import AsyncClient, SubmitOptions, Watch
 from flowspan.errors import FlowspanError
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ResultOrder, RunStatus
@@ -27,6 +26,7 @@ from gateway.cli.reading import naming_the_file, read_whole
 from gateway.cli.variables import naming_the_remedy, variables_from_environment
 
 if TYPE_CHECKING:
+    from flowspan.client import AsyncClient, SubmitOptions, Watch
     from gateway.cli.trace_recording import ItemTracer
     from runtime_core.flow.types.components import KnownComponents
 
@@ -258,6 +258,8 @@ def _submit_options(request: RunRequest, flow: bytes | None, resumable: RunInput
     if resumable is not None and request_id is None:
         encode = msgspec.json.Encoder(order="sorted").encode
         request_id = resumable_request_id(flow or b"", resumable.digest, encode([variables, overrides, request.max_concurrency]))
+    from flowspan.client import SubmitOptions
+
     return SubmitOptions(
         max_concurrency=request.max_concurrency,
         overrides=overrides,

@@ -49,5 +49,7 @@ class OpenAiSettings(Section):
 class BuiltinSettings(Section):
     """What built-ins may reach outside of the gateway."""
 
-    load_file: LoadFileSettings = Field(default=LoadFileSettings.of_defaults(), description="Files that `/builtin/load_file` may read.")
+    load_file: LoadFileSettings = Field(
+        default=LoadFileSettings.of_defaults(), description="Files that `/builtin/load_file` may read."
+    )
     openai: OpenAiSettings = Field(default=OpenAiSettings.of_defaults(), description="Endpoints that `/builtin/openai` may ask.")

@@ -148,7 +148,9 @@ class Config(Section):
         default_factory=dict
     )
     routes: dict[str, tuple[Route, ...]] = Field(default_factory=dict)
-    builtins: BuiltinSettings = Field(default=BuiltinSettings.of_defaults(), description="Files and endpoints that built-ins may reach.")
+    builtins: BuiltinSettings = Field(
+        default=BuiltinSettings.of_defaults(), description="Files and endpoints that built-ins may reach."
+    )
     store: Store | None = None
     engine: Engine = Engine.of_defaults()
     listen: tuple[str, ...] = ()

@@ -85,9 +85,13 @@ class RunService:
     async def SubmitAndWatchRun(self, request: pb.SubmitAndWatchRunRequest, call: Call, write: Write) -> None:
         self._streams.check_room()
         run = await self._submissions.finish(self._api.submit_run(read_submit(request.run, call)))
-        accepted = pb.SubmitAndWatchRunResponse(run=run_status_to_message(run))
-        await self._streams.write(write, accepted.SerializeToString(), runId=run.run_id, afterSeq=request.after_seq)
-        await self._watch(run.run_id, request.options, request.after_seq, {}, call, write)
+        accepted = pb.SubmitAndWatchRunResponse(run=run_status_to_message(run)).SerializeToString()
+        head = b""
+        if request.after_seq or request.options.whole_tree:
+            await self._streams.write(write, accepted, runId=run.run_id, afterSeq=request.after_seq)
+        else:
+            head = accepted  # the run's first events are durable as well: one message takes both
+        await self._watch(run.run_id, request.options, request.after_seq, {}, call, write, head)
 
     async def _watch(
         self,
@@ -97,6 +101,7 @@ class RunService:
         tree_after_seq: dict[str, int],
         call: Call,
         write: Write,
+        head: bytes = b"",
     ) -> None:
         self._streams.check_room()
         # A sub-run's caller waits here only if it says so; the token in the call's metadata does not mean that.
@@ -112,7 +117,7 @@ class RunService:
             task_token=task_token,
         )
         await self._streams.pump(
-            watch, write, after_seq=after_seq, whole_tree=options.whole_tree, holds_slot=task_token is not None
+            watch, write, after_seq=after_seq, whole_tree=options.whole_tree, holds_slot=task_token is not None, head=head
         )
 
     async def GetRun(self, request: pb.GetRunRequest, call: Call) -> pb.GetRunResponse:

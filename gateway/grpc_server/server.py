@@ -23,6 +23,7 @@ from gateway.grpc_server.component_service import ComponentService
 from gateway.grpc_server.flow_service import FlowService
 from gateway.grpc_server.handlers import Service, generic_handler
 from gateway.grpc_server.limits import CLEANUP_TIMEOUT_S
+from gateway.grpc_server.listener import Listener
 from gateway.grpc_server.options import MAX_CONCURRENT_CALLS, SERVER_OPTIONS
 from gateway.grpc_server.run_service import RunService
 from gateway.grpc_server.submissions import Submissions
@@ -30,36 +31,11 @@ from gateway.grpc_server.watch_stream import WatchStreams
 from gateway.grpc_server.write_budget import WriteBudget
 from runtime_core.api import RuntimeApi
 
-UNIX_PREFIX: Final = "unix:"
-
 _MAX_SOCKET_PATH_BYTES: Final = 107
 """What `sockaddr_un` holds on Linux, less the NUL."""
 
 _PROBE_TIMEOUT_S: Final = 1.0
 """For asking whether somebody listens on a socket path."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """One address to listen on.
-
-    Attributes:
-        target: `unix:/path` (the socket is made with mode 0600) or `host:port` (port 0: any free one).
-        token: callers must show it. None: no token; right for unix sockets, and elsewhere the caller's decision.
-        credentials: TLS. None: plain.
-    """
-
-    target: str
-    token: str | None = None
-    credentials: grpc.ServerCredentials | None = None
-
-    @property
-    def is_unix(self) -> bool:
-        return self.target.startswith(UNIX_PREFIX)
-
-    @property
-    def socket_path(self) -> str:
-        return self.target.removeprefix(UNIX_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)

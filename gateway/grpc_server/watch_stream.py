@@ -50,7 +50,9 @@ class WatchStreams:
         if self._open >= self._max_streams:
             raise OverloadedError(f"{self._max_streams} event streams are open; end some, or ask again later", retryAfterMs=1_000)
 
-    async def pump(self, watch: RunWatch, write: Write, *, after_seq: int, whole_tree: bool, holds_slot: bool) -> None:
+    async def pump(
+        self, watch: RunWatch, write: Write, *, after_seq: int, whole_tree: bool, holds_slot: bool, head: bytes = b""
+    ) -> None:
         """Write everything that `watch` yields, then close it.
 
         While one message is written, events pile up in the log; the next message takes them all. So there is one
@@ -60,6 +62,7 @@ class WatchStreams:
             after_seq: the caller's cursor.
             whole_tree: messages name their run; each run has a cursor of its own, which only the caller knows.
             holds_slot: an execution waits for this run: it takes its slot again ahead of the last message.
+            head: fields that go out with the first batch, in one message.
 
         Raises:
             FlowspanError: what the watch raised.
@@ -76,8 +79,8 @@ class WatchStreams:
                 if whole_tree:
                     tail += run_id_field(batch.run_id)
                 resume = {} if whole_tree else {"afterSeq": sent_seq}
-                await self.write(write, b"".join((*batch.rows, tail)), **resume)
-                sent_seq = batch.through_seq
+                await self.write(write, b"".join((head, *batch.rows, tail)), **resume)
+                sent_seq, head = batch.through_seq, b""
         finally:
             self._open -= 1
             await watch.aclose()

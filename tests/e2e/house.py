@@ -14,7 +14,7 @@ from flowspan.protobuf.segments import decode_rows
 from flowspan.view.fold import RunFold
 from flowspan.view.status import RunStatus
 from gateway.app import Gateway, GatewayParts
-from gateway.grpc_server import Listener
+from gateway.grpc_server.listener import Listener
 from gateway.stdio_bridge.launch import LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin
 from runtime_core.api import SubmitRun

@@ -13,7 +13,8 @@ import pytest_asyncio
 import uvloop
 
 from gateway.catalog import ComponentDescription, PluginHealth, PluginStatus
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
+from gateway.grpc_server.server import GrpcServer
 from tests.grpc_server.fake_runtime import FakeRuntime
 
 

@@ -13,7 +13,8 @@ import structlog
 from flowspan.errors import OverloadedError, Reason
 from flowspan.v1 import run_service_pb2, run_service_pb2_grpc
 from flowspan.view.fold import RunFold
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
+from gateway.grpc_server.server import GrpcServer
 from gateway.grpc_server.watch_stream import WatchStreams
 from gateway.grpc_server.write_budget import WriteBudget
 from runtime_core.api import SubmitRun

@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from flowspan.errors import InvalidArgumentError, PreconditionError, Reason
 from flowspan.v1 import run_service_pb2, run_service_pb2_grpc
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
+from gateway.grpc_server.server import GrpcServer
 from tests.grpc_server.calls import read_all, refusal, submit_request
 from tests.grpc_server.conftest import FakeCatalog
 from tests.grpc_server.fake_runtime import FakeRuntime

@@ -19,8 +19,8 @@ from flowspan.v1 import (
     flow_service_pb2,
     flow_service_pb2_grpc,
 )
-from gateway.grpc_server import GrpcServer
 from gateway.grpc_server.limits import MAX_FLOW_BYTES, MAX_SEND_BYTES, MAX_SMALL_BLOB_BYTES
+from gateway.grpc_server.server import GrpcServer
 from tests.grpc_server.calls import read_all, refusal, until
 from tests.grpc_server.conftest import FakeCatalog
 from tests.grpc_server.fake_runtime import FakeRuntime

@@ -26,7 +26,8 @@ from flowspan.v1 import (
 from flowspan.view.events import RunStatusCode
 from flowspan.view.fold import RunFold
 from flowspan.view.status import ResultOrder, RunStatus
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
+from gateway.grpc_server.server import GrpcServer
 from tests.engine.house import ONE_STEP, House, PlayedServer, echo, house
 from tests.grpc_server.calls import read_all, refusal, submit_request, until
 from tests.grpc_server.conftest import FakeCatalog

@@ -15,8 +15,8 @@ from flowspan.v1 import json_value_pb2, run_pb2, run_service_pb2, run_service_pb
 from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.fold import RunFold
 from flowspan.view.status import ResultOrder
-from gateway.grpc_server import GrpcServer
 from gateway.grpc_server.limits import MAX_ITEM_INPUT_BYTES, MAX_SEND_BYTES
+from gateway.grpc_server.server import GrpcServer
 from runtime_core.ports import InputChunk, RunFilter
 from tests.grpc_server.calls import read_all, refusal, segments_of, submit_request, until
 from tests.grpc_server.fake_runtime import FLOW_ID, FakeRuntime

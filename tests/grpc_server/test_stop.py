@@ -8,7 +8,8 @@ import grpc
 import pytest
 
 from flowspan.v1 import run_service_pb2, run_service_pb2_grpc
-from gateway.grpc_server import GrpcServer, Listener
+from gateway.grpc_server.listener import Listener
+from gateway.grpc_server.server import GrpcServer
 from runtime_core.api import SubmitRun
 from tests.grpc_server.calls import refusal, submit_request, until
 from tests.grpc_server.conftest import FakeCatalog

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.app import Gateway, GatewayParts
-from gateway.grpc_server import Listener
+from gateway.grpc_server.listener import Listener
 from gateway.stdio_bridge.launch import LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin
 from gateway.telemetry.observer import TraceSink

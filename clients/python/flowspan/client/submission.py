@@ -9,18 +9,20 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Seq
 from itertools import islice
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
 
 from flowspan.client.answers import BlobRef, RawJson
 from flowspan.errors import InvalidArgumentError
-from flowspan.flows.builder import FlowBuilder
 from flowspan.jsonrpc.encoding import encode_payload
 from flowspan.v1.flow_service_pb2 import DOCUMENT_FORMAT_JSON, DOCUMENT_FORMAT_UNSPECIFIED, DOCUMENT_FORMAT_YAML, StoreFlowRequest
 from flowspan.v1.json_value_pb2 import JsonValue
 from flowspan.v1.run_service_pb2 import RunOptions, SubmitRunRequest, SubmitRunStreamRequest
 
+if TYPE_CHECKING:
+    from flowspan.flows.builder import FlowBuilder
+
 Inputs = Iterable[object] | AsyncIterable[object]
-FlowDocument = FlowBuilder | Mapping[str, Any] | bytes | str | PathLike[str]
+FlowDocument: TypeAlias = "FlowBuilder | Mapping[str, Any] | bytes | str | PathLike[str]"
 
 UNARY_MAX_INPUTS: Final = 5_000
 """More inputs than this are streamed: one message would keep the gateway's loop busy for tens of milliseconds."""
@@ -159,12 +161,14 @@ def is_flow_id(flow: object) -> bool:
 
 async def store_flow_request(flow: FlowDocument) -> StoreFlowRequest:
     """A document (builder, mapping or bytes), or the path of one (`.json`, `.yaml`, `.yml`)."""
-    if isinstance(flow, FlowBuilder):
-        return StoreFlowRequest(document=flow.to_json().encode(), format=DOCUMENT_FORMAT_JSON)
     if isinstance(flow, Mapping):
         return StoreFlowRequest(document=encode_payload(flow), format=DOCUMENT_FORMAT_JSON)
     if isinstance(flow, (bytes, RawJson)):
         return StoreFlowRequest(document=bytes(flow), format=DOCUMENT_FORMAT_UNSPECIFIED)
+    from flowspan.flows.builder import FlowBuilder  # for those who have one
+
+    if isinstance(flow, FlowBuilder):
+        return StoreFlowRequest(document=flow.to_json().encode(), format=DOCUMENT_FORMAT_JSON)
     path = Path(fspath(flow))
     formats = {".json": DOCUMENT_FORMAT_JSON, ".yaml": DOCUMENT_FORMAT_YAML, ".yml": DOCUMENT_FORMAT_YAML}
     try:
