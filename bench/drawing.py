@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-WIDTH: Final = 760
-LABEL_WIDTH: Final = 250
+WIDTH: Final = 800
+LABEL_WIDTH: Final = 290
 VALUE_WIDTH: Final = 84
 BAR: Final = 18
 ROW: Final = 28

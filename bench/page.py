@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final
 from bench.comparison import read_results
 from bench.drawing import Bar, bars, line, short
 from bench.figures import DURABLE_RUN, IDLE_RUN, IN_MEMORY_RUN
+from bench.measure import QUIET_SHARE
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 PUBLISHED: Final = Path(__file__).resolve().parent / "results" / "published.json"
@@ -124,7 +126,12 @@ def _machine(results: Results) -> str:
     repetitions = f"the quietest {plan['repetitions']} repetitions{' of few items (`--quick`)' if plan['quick'] else ''}"
     versions = ", ".join(f"{name} {machine[name]}" for name in ("grpcio", "msgspec", "apsw", "uvloop") if name in machine)
     cores = f"{machine['cores']} cores ({machine.get('processor', machine['system'])})"
-    return f"Measured on {date}: {cores}, {machine['system']}, Python {machine['python']}, {versions}; {repetitions}."
+    told = f"Measured on {date}: {cores}, {machine['system']}, Python {machine['python']}, {versions}; {repetitions}."
+    shares = [row["othersShare"] for row in results["figures"] if row["othersShare"] is not None]
+    busy = statistics.median(shares) if shares else 0.0
+    if busy < QUIET_SHARE:
+        return told
+    return f"{told} **The machine was not ours alone**: other programs took {busy:.0%} of it (median), so rates are too low here."
 
 
 def _figures(results: Results) -> str:

@@ -108,7 +108,7 @@ def print_table(report: Report) -> None:
 
 def _verdict(figure: Figure) -> str:
     if figure.meets_target is None:
-        return figure.version or ""
+        return ""
     if not figure.meets_target:
         return "[bold]missed[/bold]"
     return "beyond" if figure.meets_beyond else "met"

@@ -40,7 +40,7 @@ async def measure_program(peer: Peer, plan: Plan, command: Sequence[str]) -> Seq
             repetitions = await repeat(plan, program.pids, items, once, most_tries=1)
     except PeerError as error:
         raise NotPossibleError(str(error)) from None
-    version = " ".join(program.versions.values())
+    version = ", ".join(f"{package} {number}" for package, number in program.versions.items())
     figures = [peer_figure(peer.name, repetitions, peer.job, version)]
     if took_ms:
         p50 = Figure(
