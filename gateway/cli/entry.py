@@ -265,25 +265,17 @@ def retry(
 
 @app.command()
 def components(
-    config: Annotated[Path | None, typer.Option("--config", help="Ask the plugins of this file, without a server.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="Start the plugins of this file and ask them.")] = None,
     as_json: Json = False,
     target: Target = None,
     token: Token = None,
     tls: Tls = False,
     ca: Ca = None,
 ) -> NoReturn:
-    """List components and the plugins that offer them."""
+    """List components and the plugins that offer them: of the configuration that holds here, else of the gateway that runs."""
     from gateway.cli import query_commands
-    from gateway.cli.connection import embedded_client
 
-    if config is not None:
-        from gateway.config import load_config
-        from gateway.telemetry import setup_telemetry
-
-        setup_telemetry(level="warning")
-        loaded = load_config(config)
-        end(query_commands.components(lambda: embedded_client(loaded, None), as_json=as_json))
-    end(query_commands.components(server_options(target, token, tls, ca).connect, as_json=as_json))
+    end(query_commands.components(server_options(target, token, tls, ca), config, as_json=as_json))
 
 
 @blob_app.command("put")

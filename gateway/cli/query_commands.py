@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from flowspan.client import AsyncClient, ComponentList
+from flowspan.discovery import TARGET_VARIABLE, find_server
 from flowspan.view.status import ResultOrder, RunStatus, rfc3339
 from flowspan.view.wire import item_results_to_wire, run_status_to_wire
-from gateway.cli.connection import ServerOptions, run_loop
-from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UsageError, say
+from gateway.cli.connection import ServerOptions, embedded_client, run_loop
+from gateway.cli.exits import INTERRUPTED, RUN_FAILED, SUCCESS, UNAVAILABLE, UsageError, say
 from gateway.cli.output import OutputClosedError, write_stdout
 from gateway.cli.reading import STDIN, read_whole
 
@@ -89,14 +91,45 @@ def retry(run_id: str, server: ServerOptions, *, items: Sequence[int], max_concu
     return _ask(server, main)
 
 
-def components(connect: Callable[[], Any], *, as_json: bool) -> int:
-    """`connect`: makes the client's context manager: of a server, or of an embedded gateway."""
+def components(server: ServerOptions, config: Path | None, *, as_json: bool) -> int:
+    """Of the gateway that is named; else of the configuration that is named or holds here: by the gateway that serves it, or by
+    starting its plugins. Only where no configuration holds any gateway that runs will do.
+
+    69 if a plugin that was started for this does not come up; what the others offer is listed all the same.
+
+    Raises:
+        ConfigError: the configuration is wrong.
+    """
+    # The other questions need no gateway in this process.
+    from gateway.config import find_config, load_config
+    from gateway.telemetry import setup_telemetry
+
+    is_down = False
 
     async def main(client: AsyncClient) -> bytes:
+        nonlocal is_down
         offered = await client.components()
+        is_down = any(plugin.health != "up" for plugin in offered.plugins)
         return _components_json(offered) if as_json else _components_text(offered)
 
-    return _with_client(connect, main)
+    if config is None and (server.target or os.environ.get(TARGET_VARIABLE)):
+        return _ask(server, main)
+    found = config or find_config()
+    if config is None:
+        running = find_server(config=found)
+        if running is not None:
+            return _ask(replace(server, target=running.target, token=server.token or running.token), main)
+    setup_telemetry(level="critical")  # what a plugin does wrong at its start is said in a line of its own
+    loaded = load_config(found)
+    for note in loaded.notes:
+        say(f"flowspan: {loaded.path}: {note}")
+    if not as_json:
+        whose = (
+            "there is no configuration here, so built-ins are all there is" if found is None else f"as the plugins of {found} say"
+        )
+        say(f"flowspan: {whose}; no gateway that runs was asked")
+    code = _with_client(lambda: embedded_client(loaded, None, in_memory=True, need_plugins=False), main)
+    return code or (UNAVAILABLE if is_down else SUCCESS)
 
 
 def put_blob(file: str, server: ServerOptions, *, blob_type: str, as_json: bool) -> int:

@@ -198,7 +198,9 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
     server_file: Path | None = None
     try:
         await _settled(gateway, stop)
-        server_file = write_server_file(gateway.addresses[0], plan.token, os.getpid(), addresses=gateway.addresses)
+        server_file = write_server_file(
+            gateway.addresses[0], plan.token, os.getpid(), addresses=gateway.addresses, config=plan.loaded.path
+        )
         _announce(gateway.addresses, gateway.metrics_address, server_file)
         return await main(gateway, stop)
     finally:

@@ -26,12 +26,13 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 class ServerInfo(msgspec.Struct, frozen=True, omit_defaults=True):
     """Where a gateway listens. `target`: `unix:/path` or `host:port`, the nearest way in; `addresses`: all of them.
-    `token`: None where it wants none."""
+    `token`: None where it wants none. `config`: the absolute path of the configuration that it serves, if there is one."""
 
     target: str
     pid: int
     token: str | None = None
     addresses: tuple[str, ...] = ()
+    config: str | None = None
 
 
 def runtime_directory(environment: Mapping[str, str] | None = None) -> Path:
@@ -54,12 +55,19 @@ def runtime_directory(environment: Mapping[str, str] | None = None) -> Path:
 
 
 def write_server_file(
-    target: str, token: str | None, pid: int, *, addresses: Sequence[str] = (), directory: Path | None = None
+    target: str,
+    token: str | None,
+    pid: int,
+    *,
+    addresses: Sequence[str] = (),
+    config: Path | None = None,
+    directory: Path | None = None,
 ) -> Path:
     """Announce a server; the file is there as a whole or not at all. Returns its path, for the server to remove at exit.
 
     Args:
         addresses: all that it listens at, so that a client that is told one of them finds the token.
+        config: the configuration that it serves, if there is a file.
         directory: a runtime directory other than `runtime_directory()`.
 
     Raises:
@@ -79,13 +87,14 @@ def write_server_file(
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(msgspec.json.encode(ServerInfo(target, pid, token, tuple(addresses))))
+        file.write(msgspec.json.encode(ServerInfo(target, pid, token, tuple(addresses), _real(config))))
     draft.replace(path)
     return path
 
 
-def find_server(address: str | None = None, *, directory: Path | None = None) -> ServerInfo | None:
-    """The newest announced server of this user whose process is alive, or None. `address`: only one that listens there."""
+def find_server(address: str | None = None, *, config: Path | None = None, directory: Path | None = None) -> ServerInfo | None:
+    """The newest announced server of this user whose process is alive, or None. `address`: only one that listens there;
+    `config`: only one that serves this configuration."""
     servers = (runtime_directory() if directory is None else directory) / "servers"
     try:
         if not _owned(servers.stat()) or not _owned(servers.parent.stat()):
@@ -96,7 +105,9 @@ def find_server(address: str | None = None, *, directory: Path | None = None) ->
     found: list[tuple[int, ServerInfo]] = []
     for path in paths:
         server = _read(path)
-        if server is not None and (address is None or _same_place(address) in map(_same_place, server[1].addresses)):
+        if server is None or (config is not None and server[1].config != _real(config)):
+            continue
+        if address is None or _same_place(address) in map(_same_place, server[1].addresses):
             found.append(server)
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
@@ -114,6 +125,10 @@ def _read(path: Path) -> tuple[int, ServerInfo] | None:
     except (OSError, ValueError):
         return None
     return (facts.st_mtime_ns, server) if _is_alive(server.pid) else None
+
+
+def _real(config: Path | None) -> str | None:
+    return None if config is None else os.path.realpath(config)
 
 
 def _same_place(address: str) -> str:
