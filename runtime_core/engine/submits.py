@@ -91,12 +91,17 @@ class Submissions:
         if lock is not None:
             self._in_progress[lock] = done
         try:
-            # A repeated sub-run is rare: there the creating transaction finds the first one.
-            if command.request_id and key is not None:
+            # Repeated requests are rare: the creating transaction finds the first one. Only one that comes to nothing is looked
+            # up, for what it asks for may have been refused by now and accepted then.
+            try:
+                return await self._create(command, flow_id, parentage, key, fingerprint)
+            except FlowspanError as error:
+                if not command.request_id or key is None or "outcome" in error.details:
+                    raise
                 existing = await runtime.store.find_request(command.namespace, key)
-                if existing is not None:
-                    return await self._repeated(command, existing, fingerprint, call)
-            return await self._create(command, flow_id, parentage, key, fingerprint)
+                if existing is None:
+                    raise
+                return await self._repeated(command, existing, fingerprint, call)
         except FlowspanError as error:
             # What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt.
             if occurrence and error.details.get("outcome") != "unknown":

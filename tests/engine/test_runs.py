@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from flowspan.errors import ConflictError, FlowErrorCode, FlowspanError, InvalidArgumentError, NotFoundError
+from flowspan.errors import ConflictError, FlowErrorCode, FlowspanError, InvalidArgumentError, NotFoundError, OverloadedError
 from flowspan.view.events import ItemCompleted, ItemsStarted, Outcome, RunAccepted, RunCompleted, RunStatusCode, StepCompleted
 from flowspan.view.fold import RunFold
 from flowspan.view.status import ResultOrder
@@ -148,6 +148,17 @@ async def test_a_repeated_request_id_finds_its_run_and_a_different_request_is_re
             await h.submit(flow_id, [b'{"a":1,"b":3}'], request_id="k")
         with pytest.raises(ConflictError):
             await h.submit(flow_id, [b'{"a":1,"b":2}'], request_id="k", max_concurrency=3)
+
+
+async def test_a_repeated_request_finds_its_run_even_where_a_new_one_would_be_refused() -> None:
+    async with house(behave=lambda call: None, limits=Limits(open_runs=1)) as h:
+        flow_id = await h.flow(ONE_STEP)
+        run = await h.submit(flow_id, [b"1"], request_id="k")
+        assert (await h.submit(flow_id, [b"1"], request_id="k")).run_id == run.run_id
+        with pytest.raises(ConflictError):
+            await h.submit(flow_id, [b"2"], request_id="k")
+        with pytest.raises(OverloadedError, match="1 runs are open"):
+            await h.submit(flow_id, [b"1"], request_id="other")
 
 
 @pytest.mark.parametrize("limit", [0, -1])
