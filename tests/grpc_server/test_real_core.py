@@ -75,8 +75,8 @@ async def test_a_run_over_the_wire_is_the_run_in_process(socket_path: str) -> No
     async with estate(socket_path) as its:
         inputs = [b'{"n":%d}' % number for number in range(3_000)]
         request = submit_request(*inputs, flow_id=await its.flow(), max_concurrency=64, metadata={"k": "v"})
-        first, *messages = await read_all(its.runs.SubmitAndWatchRun(run_service_pb2.SubmitAndWatchRunRequest(run=request)))
-        fold = RunFold()
+        messages = await read_all(its.runs.SubmitAndWatchRun(run_service_pb2.SubmitAndWatchRunRequest(run=request)))
+        first, fold = messages[0], RunFold()
         for message in messages:
             fold.apply_all(decode_segments(message))
             assert fold.through_seq == message.through_seq

@@ -193,15 +193,29 @@ async def test_filters_and_cursors_reach_the_core(runs, runtime: FakeRuntime) ->
     assert (runtime.watches[0].slots_taken, runtime.watches[0].closed) == (1, 1)
 
 
-async def test_submit_and_watch_begins_with_the_accepted_run(runs, runtime: FakeRuntime) -> None:
+async def test_submit_and_watch_begins_with_the_accepted_run_and_its_first_events(runs, runtime: FakeRuntime) -> None:
     runtime.hold = True
     stream = runs.SubmitAndWatchRun(run_service_pb2.SubmitAndWatchRunRequest(run=submit_request(b"1", b"2")))
     first = await stream.read()
     assert (first.run.run_id, first.run.status) == (RUN_ID, run_pb2.RunStatus.RUN_STATUS_RUNNING)
     await runtime.finish(RUN_ID)
     fold = RunFold()
+    fold.apply_all(segments_of([first]))
+    assert fold.through_seq == first.through_seq > 0
     fold.apply_all(segments_of(await read_all(stream)))
     assert (fold.status, fold.counts().success) == (RunStatusCode.SUCCESS, 2)
+
+
+async def test_submit_and_watch_from_a_cursor_begins_with_the_accepted_run_alone(runs, runtime: FakeRuntime) -> None:
+    runtime.hold = True
+    request = run_service_pb2.SubmitAndWatchRunRequest(run=submit_request(b"1", b"2", request_id="again"))
+    through_seq = (await runs.SubmitAndWatchRun(request).read()).through_seq
+    request.after_seq = through_seq
+    stream = runs.SubmitAndWatchRun(request)
+    first = await stream.read()
+    assert (first.run.run_id, first.through_seq, len(first.segments)) == (RUN_ID, 0, 0)
+    await runtime.finish(RUN_ID)
+    assert (await read_all(stream))[0].segments[0].first_seq == through_seq + 1
 
 
 async def test_events_that_piled_up_during_a_write_leave_as_one_message(runs, runtime: FakeRuntime) -> None:

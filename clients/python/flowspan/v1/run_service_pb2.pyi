@@ -356,7 +356,7 @@ global___SubmitAndWatchRunRequest = SubmitAndWatchRunRequest
 
 @typing.final
 class SubmitAndWatchRunResponse(google.protobuf.message.Message):
-    """First the accepted run, then events as in WatchRun."""
+    """Events as in WatchRun. The first message names the accepted run, and may hold its first events as well."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
