@@ -115,10 +115,10 @@ BAD_INPUTS: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("component", "given"), BAD_INPUTS)
 async def test_bad_input_to_a_built_in_is_invalid_input_and_not_retried(component: str, given: Any) -> None:
     bad = {"id": "bad", "component": f"/builtin/{component}", "input": given, "onError": {"action": "retry", "maxRetries": 5}}
-    # Beside it a step that is retried, which the log shows.
+    # Before it in the output a step that is retried, which the log shows.
     flaky = step("flaky", onError={"action": "retry"}, retry={"backoff": "constant"})
     async with language(flaky=attempts(failed(), 1)) as one:
-        ran = await one.run(flow(bad, flaky, output=[of("bad"), of("flaky")]), None)
+        ran = await one.run(flow(bad, flaky, output=[of("flaky"), of("bad")]), None)
         assert ran.error["code"] == "INVALID_INPUT", ran.error
         events = [event for segment in await one.core.log(ran.status.run_id) for event in segment.events]
         assert [event.step_index for event in events if isinstance(event, AttemptEnded)] == [1]
