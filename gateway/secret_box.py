@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KEY_VARIABLE: Final = "FLOWSPAN_SECRET_KEY"
 KEY_FILE: Final = "secret.key"
 """In the user's configuration directory."""
+MAKE_KEY: Final = "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
 
 
 class KeyFileBox:
@@ -47,7 +48,7 @@ class KeyFileBox:
         except InvalidToken as error:
             # The next try reads the key again: somebody may have put the right one there.
             self._fernet = None
-            raise PreconditionError(
+            raise _unusable(
                 f"the run's secrets were sealed with another key than the one in {self._source()}; give the right one and restart"
             ) from error
 
@@ -60,13 +61,15 @@ class KeyFileBox:
 
             key = self._environment.get(KEY_VARIABLE) or self._read() or (self._make() if may_make else None)
             if key is None:
-                raise PreconditionError(
+                raise _unusable(
                     f"the key of the run's secrets is missing: set {KEY_VARIABLE}, or put it back into {self._path}, and restart"
                 )
             try:
                 self._fernet = Fernet(key)
             except ValueError as error:
-                raise PreconditionError(f"{self._source()} holds no key: 32 bytes in URL-safe base64 are needed") from error
+                raise _unusable(
+                    f"{self._source()} holds no key: 32 bytes in URL-safe base64 are needed; to make one: {MAKE_KEY}"
+                ) from error
         return self._fernet
 
     def _read(self) -> str | None:
@@ -76,16 +79,16 @@ class KeyFileBox:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise PreconditionError(f"the key file {self._path} cannot be read: {error.strerror}") from error
+            raise _unusable(f"the key file {self._path} cannot be read: {error.strerror}") from error
         try:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
-                raise PreconditionError(f"the key file {self._path} is no file")
+                raise _unusable(f"the key file {self._path} is no file")
             if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or about.st_uid != os.geteuid():
-                raise PreconditionError(f"others may read the key file {self._path}; make it yours alone: chmod 600")
+                raise _unusable(f"others may read the key file {self._path}; make it yours alone: chmod 600")
             return os.read(descriptor, 256).decode("ascii", "replace").strip()
         except OSError as error:
-            raise PreconditionError(f"the key file {self._path} cannot be read: {error.strerror}") from error
+            raise _unusable(f"the key file {self._path} cannot be read: {error.strerror}") from error
         finally:
             os.close(descriptor)
 
@@ -115,9 +118,12 @@ class KeyFileBox:
             finally:
                 os.close(directory)
         except OSError as error:
-            raise PreconditionError(
-                f"no key for secrets can be kept in {self._path}: {error.strerror}; set {KEY_VARIABLE}"
-            ) from error
+            raise _unusable(f"no key for secrets can be kept in {self._path}: {error.strerror}; set {KEY_VARIABLE}") from error
         key = self._read()
         assert key is not None, "it was made a moment ago"
         return key
+
+
+def _unusable(message: str) -> PreconditionError:
+    """`isConfiguration`: whoever runs the gateway has to mend it, so commands end with 78."""
+    return PreconditionError(message, isConfiguration=True)

@@ -19,6 +19,8 @@ UNAVAILABLE: Final = 69
 STORAGE: Final = 74
 """EX_IOERR: the store failed, or its directory cannot be used; nothing that was acknowledged is lost, nothing more is
 promised."""
+CONFIGURATION: Final = 78
+"""EX_CONFIG: what the gateway was told when it was started cannot be used; whoever runs it must change it."""
 INTERRUPTED: Final = 130
 """128 + SIGINT, as shells report it."""
 
@@ -67,6 +69,8 @@ def exit_code_of(error: FlowspanError) -> int:
     # Of a ConfigError; commands that read no configuration need not load what reads it.
     if isinstance(code := getattr(error, "exit_code", None), int):
         return code
+    if error.details.get("isConfiguration"):
+        return CONFIGURATION
     if error.reason in _UNAVAILABLE_REASONS:
         return UNAVAILABLE
     if error.reason is Reason.STORAGE_FAILED:

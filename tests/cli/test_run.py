@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -304,3 +305,17 @@ def test_the_one_thing_that_is_wrong_with_a_flow_is_said_once_with_its_place(she
         "  1:18: /output/0/$step: there is no step 'x' (undefinedStepReference)",
         "  1:30: /output/1/$step: there is no step 'y' (undefinedStepReference)",
     ]
+
+
+def test_a_key_for_secrets_that_is_none_ends_with_78_and_says_how_to_make_one(shell: Shell) -> None:
+    schema = {"type": "object", "properties": {"key": {"is_secret": True}}}
+    shell.write("f.json", {"name": "f", "variablesSchema": schema, "output": 1})
+    command = ("run", "f.json", "--input-json", "1", "--variables", '{"key": "k"}')
+    done = shell.run(*command, FLOWSPAN_SECRET_KEY="bad")
+    assert done.code == 78
+    said, _, remedy = done.err.strip().partition("; to make one: ")
+    assert said == "flowspan: FLOWSPAN_SECRET_KEY holds no key: 32 bytes in URL-safe base64 are needed"
+    made = subprocess.run(remedy, shell=True, capture_output=True, text=True, check=True).stdout.strip()
+    assert shell.run(*command, FLOWSPAN_SECRET_KEY=made).code == 0
+    error = json.loads(shell.run(*command, "--json", FLOWSPAN_SECRET_KEY="bad").err)["error"]
+    assert error["reason"] == "FAILED_PRECONDITION"
