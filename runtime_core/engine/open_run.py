@@ -475,8 +475,8 @@ class OpenRun:
             payload = self._redactor.payload(payload)
         try:
             ready = execution.complete(site.step.index, outcome, payload)
-            if self.journals_steps and (execution.result is None or outcome is Outcome.FAILED):
-                # A success that ends its item is told by the item; of a failure nobody could tell whose it was.
+            if self.journals_steps and (execution.result is None or outcome is not Outcome.SUCCESS):
+                # A success that ends its item is told by the item; of anything else nobody could tell whose it was.
                 self.machine.complete_step(item_index, site.step.index, outcome, payload)
             calls = self._calls_for(item_index, execution, ready)
         except Exception as error:
