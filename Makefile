@@ -101,7 +101,7 @@ peers: setup ## Run published component servers of other makers, unmodified, beh
 	@$(BIN)/python -m tests.peers.run $(PEER_ARGS)
 
 bench-peers: setup ## Install the published peers of the benchmark, each into an environment below bench/.venvs
-	@$(BIN)/python -m bench.peers.environment
+	@$(BIN)/python -m bench.peers
 
 bench: setup ## Measure throughput and latency on this machine (BENCH_ARGS)
 	@$(BIN)/python -m bench $(BENCH_ARGS)

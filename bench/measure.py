@@ -34,6 +34,7 @@ class Repetition:
     Attributes:
         items: set by the caller.
         wall_s, cpu_s: after the block; CPU of this process and `pids`.
+        client_s, server_s: of `cpu_s`, what this process used, and the first of `pids`; the rest is that of all others.
         others_share: of all cores, 0..1.
         details: free.
     """
@@ -42,19 +43,21 @@ class Repetition:
     items: int = 0
     wall_s: float = 0.0
     cpu_s: float = 0.0
+    client_s: float = 0.0
+    server_s: float = 0.0
     others_share: float = 0.0
     details: dict[str, float] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         gc.collect()
         self.others_share = -_busy_s()
-        self.cpu_s = -self._own_cpu_s()
+        self._add_cpu(-1)
         self.wall_s = -time.perf_counter()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.wall_s += time.perf_counter()
-        self.cpu_s += self._own_cpu_s()
+        self._add_cpu(1)
         others_s = self.others_share + _busy_s() - self.cpu_s
         self.others_share = min(1.0, max(0.0, others_s / (self.wall_s * (os.cpu_count() or 1))))
 
@@ -66,8 +69,18 @@ class Repetition:
     def cpu_ms_per_item(self) -> float:
         return 1000 * self.cpu_s / self.items
 
-    def _own_cpu_s(self) -> float:
-        return time.process_time() + sum(_cpu_s(pid) for pid in self.pids)
+    @property
+    def cpu_ms_by_part(self) -> dict[str, float]:
+        """Per item: of the client, of the server that it calls, and of what that has started."""
+        parts = {"client": self.client_s, "server": self.server_s, "below": self.cpu_s - self.client_s - self.server_s}
+        return {f"cpu_ms_{part}": 1000 * seconds / self.items for part, seconds in parts.items()}
+
+    def _add_cpu(self, sign: int) -> None:
+        own_s = time.process_time()
+        each_s = [_cpu_s(pid) for pid in self.pids]
+        self.client_s += sign * own_s
+        self.server_s += sign * sum(each_s[:1])
+        self.cpu_s += sign * (own_s + sum(each_s))
 
 
 async def repeat(
@@ -134,11 +147,12 @@ def detail_figure(
 
 def _figure(figure: Figure, repetitions: Sequence[Repetition]) -> Figure:
     median = statistics.median
+    details = [{**one.cpu_ms_by_part, **one.details} for one in repetitions]
     return replace(
         figure,
         cpu_ms_per_item=median(one.cpu_ms_per_item for one in repetitions),
         others_share=median(one.others_share for one in repetitions),
-        details={key: median(one.details[key] for one in repetitions) for key in repetitions[0].details},
+        details={key: median(one[key] for one in details) for key in details[0]},
     )
 
 

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
@@ -35,7 +36,9 @@ async def count(watching: Watching) -> int:
 
 
 async def watch_all(channel: grpc.aio.Channel, run_id: str, reading: int, stalled: int) -> list[int]:
-    open_watch = channel.unary_stream(METHOD, request_serializer=WatchRunRequest.SerializeToString)
+    open_watch: Callable[[WatchRunRequest], Watching] = channel.unary_stream(
+        METHOD, request_serializer=WatchRunRequest.SerializeToString
+    )
     request = WatchRunRequest(run_id=run_id)
     idle: list[Watching] = [open_watch(request) for _ in range(stalled)]
     for one in idle:

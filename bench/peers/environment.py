@@ -1,4 +1,4 @@
-"""Virtual environments of the peers: `python -m bench.peers.environment` (`make bench-peers`) makes those that are missing."""
+"""Virtual environments of the peers."""
 
 from __future__ import annotations
 
@@ -75,9 +75,3 @@ def make_all(environments: Sequence[Environment]) -> dict[str, str]:
             failures[environment.name] = str(error)
             print(f"bench: {error}", file=sys.stderr)
     return failures
-
-
-if __name__ == "__main__":
-    from bench.peers.catalog import ENVIRONMENTS
-
-    sys.exit(1 if make_all(ENVIRONMENTS) else 0)

@@ -55,7 +55,7 @@ def test_a_repetition_counts_the_cpu_of_the_processes_it_is_told_of() -> None:
 
 
 def test_figures_survive_json_with_their_ratio_to_the_sketch(tmp_path: Path) -> None:
-    repetition = Repetition([], items=100, wall_s=2.0, cpu_s=1.0, details={"messages": 4.0})
+    repetition = Repetition([], items=100, wall_s=2.0, cpu_s=1.0, client_s=0.2, server_s=0.5, details={"messages": 4.0})
     ours = rate_figure("ours", [repetition], target=40, ceiling="sketch")
     report = _report(Figure("sketch", "items/s", [200.0]), ours)
     document = to_json(report)
@@ -79,7 +79,7 @@ def test_figures_survive_json_with_their_ratio_to_the_sketch(tmp_path: Path) -> 
         "version": None,
         "nearestPeer": None,
         "timesThePeer": None,
-        "details": {"messages": 4.0},
+        "details": {"cpu_ms_client": 2.0, "cpu_ms_server": 5.0, "cpu_ms_below": pytest.approx(3.0), "messages": 4.0},
     }
     path = tmp_path / "earlier.json"
     path.write_text(json.dumps(document))
