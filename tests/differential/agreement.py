@@ -11,6 +11,9 @@ from tests.differential.engine_side import Actual, ActualItem, Call, inputs_of
 from tests.differential.exact_json import exact, read
 from tests.differential.reference import Execution, Failed, Ok
 
+PROMPT_S = 0.9
+"""Longer than any answer and commit takes, shorter than most time-outs of a step that hangs."""
+
 
 def disagreement(case: Case, expected: Expected, actual: Actual) -> str | None:
     """The first difference, in words, or None."""
@@ -26,6 +29,8 @@ def disagreement(case: Case, expected: Expected, actual: Actual) -> str | None:
         return f"{len(actual.items)} results for {len(expected.items)} items"
     for number, (wanted, got) in enumerate(zip(expected.items, actual.items, strict=True)):
         difference = result_difference(wanted, got) or steps_difference(wanted, got, actual.was_killed)
+        if difference is None and wanted.ends_promptly and not actual.was_killed:
+            difference = delay_difference(wanted, got)
         if difference is not None:
             return f"item {number}: {difference}"
     # Section 6: skipped "counts as `success` in the statistics"; runs-methods: one failed item fails the run.
@@ -71,6 +76,14 @@ def steps_difference(wanted: ExpectedItem, got: ActualItem, was_killed: bool) ->
         if difference is not None:
             return f"step {step_id}: {difference}"
     return None
+
+
+def delay_difference(wanted: ExpectedItem, got: ActualItem) -> str | None:
+    """Decision 32: "An item ends when its output is known and its `mustExecute` steps are done"."""
+    last_s = max((call.at_s for step_id in wanted.must for call in got.calls[step_id]), default=None)
+    if last_s is None or got.ended_s <= last_s + PROMPT_S:
+        return None
+    return f"it ended {got.ended_s - last_s:.3f} s after the last call that it needs began"
 
 
 def attempts_difference(execution: Execution, calls: list[Call], must: bool, was_killed: bool) -> str | None:

@@ -24,6 +24,12 @@ PLUGIN = "/p/"
 BUILTINS = "/builtin/"
 """Prefixes of the played component server and of the built-ins; any other path leads nowhere."""
 NOOP = BUILTINS + "noop"
+DECIDED_LATER = (
+    "$if", "$coalesce", "late need", "onSkip", "skip:", "$step: path not found", "$input: path not found",
+    "$variable: path not found", "$variable: undefined",
+)  # fmt: skip
+"""Situations in which a value may wait for more of its members than the page asks for: the engine looks early at what waits
+for a failed step, and only at that."""
 BEYOND_THE_HASTY = ("several failures in one value",)
 """Situations that are over for who stops at the first failure."""
 
@@ -102,12 +108,18 @@ class Case:
 
 @dataclass(frozen=True)
 class ExpectedItem:
-    """What must become of an item. `must`: executions that have to be; `may`: all that are allowed."""
+    """What must become of an item.
+
+    Attributes:
+        must, may: executions that have to be, and all that are allowed.
+        ends_promptly: decision 32: its result is known when the last of those that have to be has ended, whatever else runs.
+    """
 
     outcome: Outcome
     must: dict[str, Execution]
     may: dict[str, Execution]
     violations: tuple[str, ...] = ()
+    ends_promptly: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,16 @@ def expected_item(case: Case, flow: Json, item_input: Json, situations: Counter[
     must, may = ({one: ran for one, ran in item.ran.items() if one in observed} for item in (hasty, thorough))
     if any(number in exact([ran.input for ran in may.values()]) for number in (str(2**53 + 1), str(10**40))):
         situations["a big integer reaches a component"] += 1
-    return ExpectedItem(outcome, must, may)
+    hangs = {step["id"] for step in flow.get("steps") or [] if behaviour_hangs(case, step["component"])}
+    noted = hasty.situations | thorough.situations
+    ends_promptly = not hangs & must.keys() and not any(one.startswith(DECIDED_LATER) for one in noted)
+    if ends_promptly and hangs & may.keys():
+        situations["an item ends while a step hangs"] += 1
+    return ExpectedItem(outcome, must, may, ends_promptly=ends_promptly)
+
+
+def behaviour_hangs(case: Case, component: str) -> bool:
+    return component.startswith(PLUGIN) and case.behaviours[component.removeprefix(PLUGIN)].then == "hang"
 
 
 def check_variables(flow: Json, given: Json) -> None:

@@ -35,6 +35,7 @@ from tests.sim.virtual_loop import VirtualLoop
 LIMITS: Final = Limits(call_timeout_s=5.0, cancel_grace_s=3.0)
 DELAYS_S: Final = (0.0, 0.0, 0.001, 0.01, 0.3)
 """How long a component may take: side by side, in any order."""
+EPOCH_S: Final = 1_700_000_000
 ENDED_S: Final = 2_000.0
 """By then every run has ended, whatever its retries."""
 
@@ -45,15 +46,17 @@ class Call:
 
     attempt: int
     input: bytes
+    at_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class ActualItem:
-    """What became of an item. `calls`: by step id, in their order."""
+    """What became of an item. `calls`: by step id, in their order; `ended_s`: on the clock of `Call.at_s`."""
 
     outcome: Outcome
     payload: bytes
     calls: dict[str, list[Call]]
+    ended_s: float
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class _Clock:
         self._loop = loop
 
     def now_us(self) -> int:
-        return 1_700_000_000_000_000 + int(self._loop.time() * 1e6)
+        return EPOCH_S * 1_000_000 + int(self._loop.time() * 1e6)
 
     def monotonic_s(self) -> float:
         return self._loop.time()
@@ -121,7 +124,9 @@ class _Server(PlayedServer):
     def _behave(self, call: ComponentCall) -> None:
         step_id = call.template.step_id
         seen = self.seen_calls
-        seen.setdefault((call.template.run_id, call.item_index, step_id), []).append(Call(call.attempt, call.input))
+        seen.setdefault((call.template.run_id, call.item_index, step_id), []).append(
+            Call(call.attempt, call.input, asyncio.get_running_loop().time())
+        )
         if sum(map(len, seen.values())) == self.case.kill_after:
             self.kill_now.set()
         behaviour = self.case.behaviours[call.template.component.removeprefix("/")]
@@ -207,6 +212,7 @@ class EngineSide:
                 result.outcome,
                 result.payload,
                 {step: calls for (run, item, step), calls in seen.items() if (run, item) == (run_id, result.item_index)},
+                result.completed_at_us / 1e6 - EPOCH_S,
             )
             for result in status.results or ()
         )

@@ -10,8 +10,8 @@ import pytest
 
 from runtime_core.engine import open_run
 from runtime_core.flow import execution, expressions, overrides, paths, plan, retry
-from tests.differential.cases import Case
-from tests.differential.check import DisagreementError, check
+from tests.differential.cases import Behaviour, Case
+from tests.differential.check import BothSides, DisagreementError, check
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 ENOUGH = 1_000
@@ -92,3 +92,24 @@ def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch)
         check(1, ENOUGH, shrinks=False)
     case = Case.from_json(str(found.value).split("\n", 1)[1])
     assert case.flow["name"] == "generated"
+
+
+def hanging(output: list[str]) -> Case:
+    """Plain steps, one of which fails and one of which never answers."""
+    steps = [{"id": step_id, "component": f"/p/{step_id}", "input": 1} for step_id in ("bad", "slow")]
+    flow = {"name": "generated", "steps": steps, "output": [{"$step": step_id} for step_id in output]}
+    return Case(flow, [1, 2], {"bad": Behaviour(then="COMPONENT_FAILED"), "slow": Behaviour(then="hang")})
+
+
+def nothing_is_looked_at_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution.ItemExecution, "_look_early", lambda self, node, queue: None)
+
+
+def test_an_item_that_waits_for_a_hanging_step_behind_a_failure_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    for case in (hanging(["bad", "slow"]), hanging(["slow", "bad"])):
+        both = BothSides()
+        both.compare(case)
+        both.close()
+    nothing_is_looked_at_early(monkeypatch)
+    with pytest.raises(DisagreementError, match="s after the last call that it needs began"):
+        BothSides().compare(hanging(["bad", "slow"]))

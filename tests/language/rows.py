@@ -166,7 +166,9 @@ ELSEWHERE: Final[dict[str, tuple[str, ...]]] = {
         "cli/test_flow_tests.py::test_an_inline_configuration_is_used_and_its_mistakes_are_told_in_the_flow",
         "cli/test_flow_tests.py::test_a_configuration_comes_from_the_test_or_its_file_or_the_place_and_paths_hold_from_there",
     ),
-    "tie.item-ends": ("flow/test_execution.py::test_a_cancelled_call_ends_the_item_and_leaves_the_others_abandoned",),
+    "tie.item-ends": (
+        "engine/test_early_ends.py::test_an_item_ends_at_once_although_a_sibling_hangs_which_is_cancelled_at_its_server",
+    ),
     "backoff.kinds": (
         "flow/test_retry.py::test_delays_grow_as_the_flow_asks",
         "flow/test_retry.py::test_jitter_keeps_a_delay_between_half_and_whole",

@@ -86,3 +86,14 @@ async def test_an_item_waits_for_its_must_execute_steps() -> None:
         assert (await one.runtime.get_run(status.run_id, max_bytes=1 << 20)).items.running == 1
         one.core.server.answer(call, b"2")
         assert (await one.ended(status)).value == 1
+
+
+@row("tie.item-ends")
+async def test_an_item_ends_when_its_output_is_known_and_what_nothing_needs_is_cancelled() -> None:
+    async with language(slow=OPEN, bad=OPEN) as one:
+        status = await one.submit(flow(step("bad"), step("slow"), output=[of("bad"), of("slow")]), None)
+        await one.core.wait_until(lambda: len(one.core.server.open) == 2)
+        bad, slow = one.core.server.open.values()
+        one.core.server.answer(bad, failed("gone"))
+        assert (await one.ended(status)).error["message"] == "gone"
+        await one.core.wait_until(lambda: one.core.server.cancelled == [slow])
