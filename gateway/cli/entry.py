@@ -49,12 +49,16 @@ from gateway.cli.options import (
     Trace,
     Variables,
     end,
+    id_of_blob,
+    id_of_run,
     result_order,
     server_options,
 )
 
 if TYPE_CHECKING:
     from gateway.cli.run_commands import RunRequest
+
+_IS_TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
 
 app = typer.Typer(
     name="flowspan",
@@ -64,7 +68,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    # Boxes and colours are for terminals, and take 0.1 s to load.
+    rich_markup_mode="rich" if _IS_TERMINAL else None,
+    context_settings={"help_option_names": ["-h", "--help"], **({} if _IS_TERMINAL else {"terminal_width": 132})},
 )
 blob_app = typer.Typer(help="Store and fetch blobs.", no_args_is_help=True)
 config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
@@ -204,11 +210,18 @@ def list_runs(
     status: Annotated[
         list[str] | None, typer.Option("--status", help="pending, running, success, failed or cancelled; may be repeated.")
     ] = None,
-    flow_id: Annotated[str, typer.Option("--flow-id", help="Only runs of this flow.")] = "",
+    flow_id: Annotated[str, typer.Option("--flow-id", help="Only runs of this flow.", callback=id_of_blob("--flow-id"))] = "",
     label: Annotated[str, typer.Option("--label", help="Only runs with this label.")] = "",
     metadata: MetadataOption = None,
-    parent: Annotated[str, typer.Option("--parent", help="Only sub-runs of this run.", metavar="RUN")] = "",
-    root: Annotated[str, typer.Option("--root", help="Only the tree below this run, itself included.", metavar="RUN")] = "",
+    parent: Annotated[
+        str, typer.Option("--parent", help="Only sub-runs of this run.", metavar="RUN", callback=id_of_run("--parent"))
+    ] = "",
+    root: Annotated[
+        str,
+        typer.Option(
+            "--root", help="Only the tree below this run, itself included.", metavar="RUN", callback=id_of_run("--root")
+        ),
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     as_json: Json = False,
     target: Target = None,
@@ -296,7 +309,7 @@ def put_blob(
 
 @blob_app.command("get")
 def get_blob(
-    blob_id: Annotated[str, typer.Argument(metavar="BLOB")],
+    blob_id: Annotated[str, typer.Argument(metavar="BLOB", callback=id_of_blob("BLOB"))],
     output: Annotated[str, typer.Option("--output", "-o", help="- for stdout.", metavar="FILE")] = "-",
     target: Target = None,
     token: Token = None,
@@ -389,7 +402,7 @@ def run_command() -> int:
 
 def _with_only(words: list[str]) -> typer.Typer:
     """The command line with this one of its commands, if it has it: to read the options of all of them takes 15 ms."""
-    named = [known for known in app.registered_commands if words == [known.name or known.callback and known.callback.__name__]]
+    named = [known for known in app.registered_commands if words == [known.name or (known.callback and known.callback.__name__)]]
     if not named:
         return app
     lean = copy.copy(app)

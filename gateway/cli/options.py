@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -38,13 +39,51 @@ class LogFormat(StrEnum):
     TEXT = "text"
 
 
+def id_of_run(name: str) -> Callable[[str | None], str | None]:
+    """For an option or argument of this name: its value as the gateway writes it. An option that is not given is let pass."""
+
+    def check(value: str | None) -> str | None:
+        if not value and name.startswith("--"):
+            return value
+        from flowspan.errors import FlowspanError
+        from gateway.cli.exits import UsageError
+        from runtime_core.model.ids import parse_run_id
+
+        try:
+            return parse_run_id(value or "")
+        except FlowspanError:
+            problem = f"{name}: {value!r} is not the id of a run, which is a UUID; `flowspan list` shows them"
+            raise UsageError(problem) from None
+
+    return check
+
+
+def id_of_blob(name: str) -> Callable[[str | None], str | None]:
+    """The same for ids of blobs, flows among them."""
+
+    def check(value: str | None) -> str | None:
+        if not value and name.startswith("--"):
+            return value
+        from flowspan.errors import FlowspanError
+        from gateway.cli.exits import UsageError
+        from runtime_core.model.ids import parse_blob_id
+
+        try:
+            return parse_blob_id(value or "")
+        except FlowspanError:
+            problem = f"{name}: {value!r} is not the id of a blob or a flow, which is sha256: and 64 lower-case hex digits"
+            raise UsageError(problem) from None
+
+    return check
+
+
 Json = Annotated[bool, typer.Option("--json", help="Answers, progress and errors as JSON.")]
 ConfigPath = Annotated[
     Path | None, typer.Option("--config", help="flowspan.yml; default: beside the flow and upwards, then the user's.")
 ]
 FlowArgument = Annotated[str, typer.Argument(metavar="FLOW", help="A flow's file (JSON or YAML).")]
 FlowOrId = Annotated[str, typer.Argument(metavar="FLOW", help="A flow's file (JSON or YAML), or the id of a stored flow.")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.", callback=id_of_run("RUN"))]
 InputFile = Annotated[
     str | None, typer.Option("--input", help="One input: a file with JSON (or YAML), - for stdin.", metavar="FILE")
 ]

@@ -12,6 +12,8 @@ import msgspec
 
 from flowspan.client import AsyncClient, ComponentList
 from flowspan.discovery import TARGET_VARIABLE, find_server
+from flowspan.errors import FlowspanError
+from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ResultOrder, RunStatus, rfc3339
 from flowspan.view.wire import item_results_to_wire, run_status_to_wire
 from gateway.cli.connection import ServerOptions, embedded_client, run_loop
@@ -46,6 +48,10 @@ def list_runs(
     pairs = dict(pair.split("=", 1) for pair in metadata if "=" in pair)
     if len(pairs) != len(metadata):
         raise UsageError("--metadata: write NAME=VALUE")
+    words = [code.wire_name for code in RunStatusCode]
+    for status in statuses:
+        if status not in words:
+            raise UsageError(f"--status: {status!r} is none of {', '.join(words)}")
 
     async def main(client: AsyncClient) -> bytes:
         runs: list[RunStatus] = []
@@ -62,6 +68,8 @@ def list_runs(
             if len(runs) >= limit:
                 break
             runs.append(run)
+        if not runs:
+            await _look_for(client, ("--parent", parent_run_id), ("--root", root_run_id))
         if as_json:
             return b"".join(run_status_to_wire(run) + b"\n" for run in runs)
         rows = [("RUN", "STATUS", "ITEMS", "FAILED", "CREATED", "FLOW")]
@@ -73,6 +81,16 @@ def list_runs(
         return _table(rows)
 
     return _ask(server, main)
+
+
+async def _look_for(client: AsyncClient, *options: tuple[str, str]) -> None:
+    """Nothing is below a run that is not there; but then that is what is wrong. Raises FlowspanError."""
+    for option, run_id in options:
+        try:
+            if run_id:
+                await client.get(run_id)
+        except FlowspanError as error:
+            raise FlowspanError(f"{option}: {error.message}", reason=error.reason, **error.details) from error
 
 
 def cancel(run_id: str, server: ServerOptions, *, reason: str, as_json: bool) -> int:

@@ -142,3 +142,30 @@ def test_submit_says_what_overrides_and_variables_have_no_effect(served: Run) ->
     done = served(*command, "--overrides", '{"a":{"value":{"timout":"1s"}}}')
     assert done.code == 0
     assert "--overrides: warning 1005 (unknownField): /steps/0/timout: unknown field 'timout'" in done.err
+
+
+def test_ids_that_are_none_are_named_as_the_command_line_names_them(shell: Shell) -> None:
+    none = "which is a UUID; `flowspan list` shows them"
+    for command in (("get",), ("watch",), ("watch", "--tree"), ("cancel",), ("retry",)):
+        done = shell.run(*command, "nope")
+        assert (done.code, done.err) == (2, f"flowspan: RUN: 'nope' is not the id of a run, {none}\n")
+    for command in (("list", "--parent"), ("list", "--root"), ("graph", "--run")):
+        done = shell.run(*command, "nope")
+        assert (done.code, done.err) == (2, f"flowspan: {command[1]}: 'nope' is not the id of a run, {none}\n")
+    assert shell.run("list", "--flow-id", "x").err.startswith("flowspan: --flow-id: 'x' is not the id of a blob or a flow, which")
+    assert shell.run("blob", "get", "x").err.startswith("flowspan: BLOB: 'x' is not the id of a blob")
+    error = json.loads(shell.run("get", "nope", "--json").err)["error"]
+    assert error["reason"] == "INVALID_ARGUMENT"
+    assert shell.run("list", "--status", "done").err == (
+        "flowspan: --status: 'done' is none of pending, running, success, failed, cancelled\n"
+    )
+
+
+def test_who_lists_what_is_below_an_unknown_run_is_told_so(served: Run) -> None:
+    unknown = "00000000-0000-7000-8000-000000000000"
+    for option in ("--parent", "--root"):
+        done = served("list", option, unknown)
+        assert (done.code, done.out, done.err) == (2, "", f"flowspan: {option}: no run {unknown}\n")
+    (run,) = served("submit", "noop.json", "--input-json", "1", "--detach").lines
+    childless = served("list", "--parent", run["runId"].upper())
+    assert (childless.code, len(childless.out.splitlines()), childless.err) == (0, 1, "")

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from gateway.cli.options import Ca, ConfigPath, Target, Tls, Token, end, server_options
+from gateway.cli.options import Ca, ConfigPath, Target, Tls, Token, end, id_of_run, server_options
 
 
 class PictureFormat(StrEnum):
@@ -26,7 +26,12 @@ PictureFile = Annotated[
 ]
 RunToShow = Annotated[
     str | None,
-    typer.Option("--run", help="Colour the steps by how they fared in this run of a gateway that runs.", metavar="RUN"),
+    typer.Option(
+        "--run",
+        help="Colour the steps by how they fared in this run of a gateway that runs.",
+        metavar="RUN",
+        callback=id_of_run("--run"),
+    ),
 ]
 
 
