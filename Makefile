@@ -37,6 +37,7 @@ $(VENV)/.stamp: $(PROJECTS)
 	@echo "setup: installing flowspan into .venv" >&2
 	@$(PIP) install -c constraints.txt hatchling editables
 	@$(PIP) install -c constraints.txt --no-build-isolation -e clients/python -e '.[uvloop]'
+	@$(BIN)/python -m compileall -q clients/python/flowspan gateway runtime_core # as pip does for all others: 0.2 s of each start
 	@touch $@
 
 $(VENV)/.dev-stamp: $(VENV)/.stamp
