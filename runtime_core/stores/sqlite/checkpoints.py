@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Final
 
 import apsw
+
+from runtime_core.stores.sqlite.log_space import LogSpace
 
 _log = logging.getLogger(__name__)
 
@@ -19,17 +20,18 @@ FORCED_BYTES: Final = 64 * 1024 * 1024
 BLOCKING_BYTES: Final = 2 * FORCED_BYTES
 """Beyond, the writer waits (briefly) for readers to let go, so that the log can start again from its beginning."""
 BLOCKING_WAIT_MS: Final = 200
-TRUNCATE_BYTES: Final = 16 * 1024 * 1024
-"""An idle store gives the disk back what the log's file has above this."""
+TRUNCATE_BYTES: Final = FORCED_BYTES
+"""An idle store gives the disk back a log's file that is larger. Up to here it is kept: commits that overwrite are cheaper than
+those that lengthen it (`log_space.py`)."""
 ALARM_BYTES: Final = 1024 * 1024 * 1024
 
 
 class CheckpointPolicy:
     """Watches the log's size. All methods run in the writer's thread."""
 
-    def __init__(self, db: apsw.Connection, wal_path: Path, busy_timeout_ms: int) -> None:
+    def __init__(self, db: apsw.Connection, space: LogSpace, busy_timeout_ms: int) -> None:
         self._db = db
-        self._wal_path = wal_path
+        self._space = space
         self._busy_timeout_ms = busy_timeout_ms
         page_bytes: int = db.execute("PRAGMA page_size").get
         self._idle_pages = IDLE_BYTES // page_bytes
@@ -53,6 +55,10 @@ class CheckpointPolicy:
     @property
     def wants_rest(self) -> bool:
         """Whether a pause would be used."""
+        return self._is_due or self._space.wants_rest
+
+    @property
+    def _is_due(self) -> bool:
         return self._wal_pages - self._copied_pages >= self._idle_pages
 
     def under_load(self) -> None:
@@ -68,8 +74,11 @@ class CheckpointPolicy:
         self._next_forced = max(self._forced_pages, self._wal_pages + self._forced_pages // 4)
 
     def at_rest(self) -> None:
-        """In a pause: copy what there is; give the file's space back if it is large."""
-        if self._wal_size() > TRUNCATE_BYTES:
+        """In a pause: copy what there is, and give the file's space back if it is large; else make room."""
+        if not self._is_due:
+            self._space.lengthen()
+            return
+        if self._space.size_bytes() > TRUNCATE_BYTES:
             self._blocking(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         else:
             self._passive()
@@ -97,14 +106,8 @@ class CheckpointPolicy:
             return self._wal_pages, self._copied_pages  # a long reader, or no room to grow the database: the log keeps it all
         return max(pages, 0), max(copied, 0)
 
-    def _wal_size(self) -> int:
-        try:
-            return self._wal_path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
     def _watch_size(self) -> None:
-        size = self._wal_size()
+        size = self._space.size_bytes()
         if size > ALARM_BYTES and not self._is_alarmed:
             self._is_alarmed = True
-            _log.warning("%s has grown to %d MiB: a foreign reader keeps the database open", self._wal_path.name, size >> 20)
+            _log.warning("%s has grown to %d MiB: a foreign reader keeps the database open", self._space.name, size >> 20)

@@ -15,6 +15,7 @@ from runtime_core.stores.sqlite import schema
 from runtime_core.stores.sqlite.blob_files import BlobFiles, sync_directory
 from runtime_core.stores.sqlite.checkpoints import CheckpointPolicy
 from runtime_core.stores.sqlite.connection import BUSY_TIMEOUT_MS, open_for_check, open_writer
+from runtime_core.stores.sqlite.log_space import LogSpace
 from runtime_core.stores.sqlite.ownership import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, DirectoryLock
 from runtime_core.stores.sqlite.runs import discard_all_stages
 
@@ -60,7 +61,7 @@ class DataDirectory:
             self.blob_files.prepare()
             sync_directory(self.path)
             sync_directory(self.path.parent)
-            return db, CheckpointPolicy(db, Path(f"{self.database}-wal"), BUSY_TIMEOUT_MS), epoch
+            return db, CheckpointPolicy(db, LogSpace(Path(f"{self.database}-wal")), BUSY_TIMEOUT_MS), epoch
         except BaseException as error:
             db.close()
             if isinstance(error, (OSError, apsw.Error)):
