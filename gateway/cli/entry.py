@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from gateway.cli.entries.graph import graph
 from gateway.cli.entries.infer import infer
@@ -58,10 +59,23 @@ from gateway.cli.options import (
 if TYPE_CHECKING:
     from gateway.cli.run_commands import RunRequest
 
+
+class PlainWords(TyperGroup):
+    """Says what is wrong with an option's value without the words of the library that checks it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ").removeprefix("Input ").partition(", unable to parse")[0]
+            raise
+
+
 _IS_TERMINAL = sys.stdout.isatty() and sys.stderr.isatty()
 
 app = typer.Typer(
     name="flowspan",
+    cls=PlainWords,
     help="Durable runs of flows over many items, streamed as they complete. Results go to stdout, everything else to stderr.",
     epilog="Exit codes: 0 success, 1 the run failed, 2 usage, 65 the store is damaged, 69 unavailable, 74 the store failed, "
     "78 configuration, 130 interrupted.",

@@ -141,8 +141,9 @@ def _compiling(checked: CheckedFlow, what: str) -> Flow:
 
 def _not_a_flow(what: str, diagnostics: Iterable[Diagnostic]) -> FlowInvalidError:
     worst = worst_first(diagnostics)
+    place = f"at {worst[0].path}" if worst[0].path else "as a whole"
     return FlowInvalidError(
-        f"{what} is not a flow that can run: {worst[0].message}, at {worst[0].path or '/'}",
+        f"{what} is not a flow that can run: {worst[0].message}, {place}",
         diagnostics=[finding.to_json() for finding in worst[:MAX_SHOWN]],
     )
 

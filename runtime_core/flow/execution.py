@@ -196,10 +196,10 @@ class ItemExecution:
         violation = check.violation(value)  # type: ignore[arg-type]
         if violation is None:
             return True
-        place = violation.pointer or "/"
+        place = f"at {violation.pointer}" if violation.pointer else "as a whole"
         error = {
             "code": FlowErrorCode.INVALID_INPUT.value,
-            "message": f"the input does not fit the flow's input schema: {violation.message}, at {place}",
+            "message": f"the input does not fit the flow's input schema: {violation.message}, {place}",
             "data": {"reason": Reason.INPUT_SCHEMA.value, "pointer": violation.pointer},
         }
         self.result = ItemEnd(Outcome.FAILED, _encode(error))

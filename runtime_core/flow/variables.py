@@ -104,9 +104,9 @@ class DeclaredVariables:
         if violation is not None and inherits_secrets and not self.secret_names:
             violation = compile_schema(self._schema, mask=MASK).violation(values)
         if violation is not None:
-            place = violation.pointer or "/"
+            place = f"at {violation.pointer}" if violation.pointer else "as a whole"
             raise InvalidArgumentError(
-                f"the variables do not fit their schema: {violation.message}, at {place}",
+                f"the variables do not fit their schema: {violation.message}, {place}",
                 field="variables",
                 pointer=violation.pointer,
             )

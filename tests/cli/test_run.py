@@ -319,3 +319,14 @@ def test_a_key_for_secrets_that_is_none_ends_with_78_and_says_how_to_make_one(sh
     assert shell.run(*command, FLOWSPAN_SECRET_KEY=made).code == 0
     error = json.loads(shell.run(*command, "--json", FLOWSPAN_SECRET_KEY="bad").err)["error"]
     assert error["reason"] == "FAILED_PRECONDITION"
+
+
+def test_a_value_that_does_not_fit_as_a_whole_has_no_pointer(shell: Shell) -> None:
+    shell.write("f.json", {"name": "f", "inputSchema": {"type": "object"}, "output": 1})
+    (result,) = shell.run("run", "f.json", "--input-json", "5").lines
+    assert result["error"]["message"].endswith('5 is not of type "object", as a whole')
+    assert result["error"]["data"]["pointer"] == ""
+    schema = {"type": "object", "properties": {"a": {}}, "maxProperties": 1}
+    shell.write("g.json", {"name": "g", "variablesSchema": schema, "output": 1})
+    done = shell.run("run", "g.json", "--input-json", "5", "-q", "--variables", '{"a": 1, "b": 2}')
+    assert done.err.endswith(", as a whole\n")
