@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,4 +134,12 @@ def _range(one: Measured) -> str:
 
 def _origin(document: Mapping[str, Any]) -> str:
     machine = document.get("machine") or {}
-    return " ".join(str(machine[key]) for key in ("date", "commit") if key in machine) or "unknown"
+    told = " ".join(str(machine[key]) for key in ("date", "commit") if key in machine) or "unknown"
+    busy = others_share(document)
+    return told if busy is None else f"{told}, others took {busy:.0%}"
+
+
+def others_share(document: Mapping[str, Any]) -> float | None:
+    """Median over the figures: how much of the machine was not ours. None if none of them says so."""
+    shares = [figure["othersShare"] for figure in document["figures"] if figure.get("othersShare") is not None]
+    return statistics.median(shares) if shares else None

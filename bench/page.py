@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bench.comparison import read_results
+from bench.comparison import others_share, read_results
 from bench.drawing import Bar, bars, line, short
 from bench.figures import DURABLE_RUN, IDLE_RUN, IN_MEMORY_RUN
 from bench.measure import QUIET_SHARE
@@ -127,9 +126,8 @@ def _machine(results: Results) -> str:
     versions = ", ".join(f"{name} {machine[name]}" for name in ("grpcio", "msgspec", "apsw", "uvloop") if name in machine)
     cores = f"{machine['cores']} cores ({machine.get('processor', machine['system'])})"
     told = f"Measured on {date}: {cores}, {machine['system']}, Python {machine['python']}, {versions}; {repetitions}."
-    shares = [row["othersShare"] for row in results["figures"] if row["othersShare"] is not None]
-    busy = statistics.median(shares) if shares else 0.0
-    if busy < QUIET_SHARE:
+    busy = others_share(results)
+    if busy is None or busy < QUIET_SHARE:
         return told
     return f"{told} **The machine was not ours alone**: other programs took {busy:.0%} of it (median), so rates are too low here."
 

@@ -42,15 +42,19 @@ async def _by_open_runs(plan: Plan) -> Sequence[Figure]:
         flow_id = await client.store_flow(ECHO_FLOW)
         hold_id = await client.store_flow(one_step_flow("/parked/hold"))
         await run_to_end(client, flow_id, inputs[:WARM_UP_ITEMS], len(inputs[:WARM_UP_ITEMS]), AT_ONCE)
+        held: list[str] = []
         opened = 1  # the run that is measured
         for wanted in sorted({1, plan.size(1_000, 100), plan.size(10_000, 1_000)}):
-            await _open_runs(client, hold_id, wanted - opened)
+            held += await _open_runs(client, hold_id, wanted - opened)
             opened = max(opened, wanted)
             costs[wanted] = []
             for _ in range(plan.repetitions):
                 with Repetition(gateway.pids, items) as one:
                     await run_to_end(client, flow_id, inputs, items, AT_ONCE)
                 costs[wanted].append(one.cpu_ms_per_item)
+        for run_id in (held[0], held[-1]):
+            if (await client.get(run_id)).completed_at_us is not None:
+                raise RuntimeError("runs that were to stay open have ended")
     return [flatness_figure("CPU per item by open runs, most over least", costs, "open_runs")]
 
 
@@ -61,15 +65,17 @@ def flatness_figure(name: str, costs: Mapping[int, Sequence[float]], what: str) 
     return Figure(name, "times", samples, FLAT, more_is_better=False, details=details)
 
 
-async def _open_runs(client: AsyncClient, hold_id: str, count: int) -> None:
-    """So many more runs of one item that do not end."""
+async def _open_runs(client: AsyncClient, hold_id: str, count: int) -> list[str]:
+    """So many more runs of one item that do not end; their ids."""
     left = iter(range(count))
+    held: list[str] = []
 
     async def submit() -> None:
         for index in left:
-            await client.submit(hold_id, [payload(index)], max_concurrency=1)
+            held.append((await client.submit(hold_id, [payload(index)], max_concurrency=1)).run_id)
 
     await asyncio.gather(*[submit() for _ in range(OPENING_AT_ONCE)])
+    return held
 
 
 SCENARIOS = (

@@ -59,6 +59,12 @@ def test_a_missed_target_and_a_nearest_peer_stand_in_the_row() -> None:
     assert "| other | not run: not / installed | | | |" in _section(page, "peers")
 
 
+def test_figures_from_a_busy_machine_say_so() -> None:
+    busy, quiet = (_results(Figure("x", "items/s", [1.0], others_share=share)) for share in (0.7, 0.05))
+    assert "other programs took 70%" in _section(files(busy, EMPTY)[PAGE], "machine")
+    assert "other programs" not in _section(files(quiet, EMPTY)[PAGE], "machine")
+
+
 def test_a_page_without_its_sections_is_refused() -> None:
     with pytest.raises(LookupError, match="made sections"):
         files(_results(), "# Performance")
