@@ -174,7 +174,8 @@ def test_what_is_wrong_is_said_and_what_is_fatal_ends_it(plugged: Shell) -> None
     plugged.write("fatal.yaml", "output: {$step: x}\n")
     done = plugged.run("infer", "fatal.yaml")
     assert (done.code, done.out) == (2, "")
-    assert "1:17: /output/$step: there is no step 'x' (undefinedStepReference)" in done.err
+    said = "there is no step 'x', at /output/$step (line 1, column 17)"
+    assert done.err == f"flowspan: fatal.yaml: the document is not a flow: {said}\n"
     plugged.write("broken.yaml", "a: [\n")
     assert plugged.run("infer", "broken.yaml").code == 2
     assert plugged.run("infer", "nowhere.yaml").code == 2
@@ -195,3 +196,11 @@ def test_options_that_exclude_each_other_are_refused(shell: Shell, options: tupl
     done = shell.run("infer", *options, stdin="{}")
     assert done.code == 2
     assert "--write" in done.err
+
+
+def test_where_a_variable_comes_from_is_no_part_of_the_output(shell: Shell) -> None:
+    schema = {"type": "object", "properties": {"rate": {"type": "number", "default": 0.9, "env_var": "RATE", "is_secret": True}}}
+    shell.write("f.json", {"variablesSchema": schema, "output": {"r": {"$variable": "rate"}}})
+    [found] = shell.run("infer", "f.json", "--json").lines
+    assert found["properties"]["output"]["properties"]["r"] == {"type": "number"}
+    assert found["properties"]["variables"] == schema

@@ -8,6 +8,7 @@ from typing import Final
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.document import Flow
 from runtime_core.flow.schemas import SchemaError, compile_schema
+from runtime_core.flow.types.annotations import without_origin
 from runtime_core.flow.types.check import check_types
 from runtime_core.flow.types.components import KnownComponents
 from runtime_core.flow.types.input_use import input_schema_of
@@ -62,6 +63,7 @@ def conclude(flow: Flow, components: KnownComponents | None = None) -> Conclusio
 
 def _usable(schema: JsonObject) -> JsonObject:
     """The schema, or `{}` for one that a component declares and that a flow must not: a flow with it could not be stored."""
+    schema = without_origin(schema)
     try:
         compile_schema(schema)
     except SchemaError:
