@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.cli.exits import SUCCESS, say
 from gateway.cli.output import write_stdout
-from gateway.config import load_config
+from gateway.config import Config, load_config
 
 _PACKAGES = ("flowspan-gateway", "flowspan", "grpcio", "protobuf", "apsw", "uvloop")
 
@@ -23,21 +23,31 @@ def check(file: Path | None, *, as_json: bool) -> int:
     loaded = load_config(file)
     assemble(loaded.config, store=None, name=str(loaded.path or "flowspan.yml"))
     config = loaded.config
+    notes = [*loaded.notes, *_missing_directories(config)]
     if as_json:
         facts = {
             "file": None if loaded.path is None else str(loaded.path),
-            "notes": list(loaded.notes),
+            "notes": notes,
             "config": config.model_dump(mode="json"),
         }
         write_stdout(msgspec.json.encode(facts) + b"\n")
         return SUCCESS
-    for note in loaded.notes:
+    for note in notes:
         say(f"flowspan: {loaded.path}: {note}")
     lines = [f"{loaded.path or 'no file: built-ins only'}: ok"]
     lines += [f"  plugin {name} ({plugin.type})" for name, plugin in config.plugins.items()]
     lines += [f"  route {prefix} -> {', '.join(route.plugin for route in routes)}" for prefix, routes in config.routes.items()]
     write_stdout("".join(f"{line}\n" for line in lines).encode())
     return SUCCESS
+
+
+def _missing_directories(config: Config) -> list[str]:
+    """Directories that files are to be read from, and that may still come to be."""
+    return [
+        f"builtins.load_file.directories: {directory} {'is no directory' if directory.exists() else 'does not exist'}"
+        for directory in config.builtins.load_file.directories
+        if not directory.is_dir()
+    ]
 
 
 def version(*, as_json: bool) -> int:
