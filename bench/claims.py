@@ -17,7 +17,7 @@ CLAIMS: Final = (
 
 def claimed(figures: Sequence[Figure]) -> list[Figure]:
     """Those claims whose both sides were measured. The samples are the least, the middle and the most that the ranges of both
-    sides allow."""
+    sides allow. A claim is as unsure as the busier side was disturbed: that is its `others_share`."""
     by_name = {figure.name: figure for figure in figures}
     ours = by_name.get(OURS)
     found: list[Figure] = []
@@ -25,5 +25,6 @@ def claimed(figures: Sequence[Figure]) -> list[Figure]:
         theirs = by_name.get(other)
         if ours is not None and theirs is not None:
             least, most = min(ours.samples) / max(theirs.samples), max(ours.samples) / min(theirs.samples)
-            found.append(Figure(name, "times", [least, ours.median / theirs.median, most], target))
+            busy = max(ours.others_share or 0.0, theirs.others_share or 0.0)
+            found.append(Figure(name, "times", [least, ours.median / theirs.median, most], target, others_share=busy))
     return found

@@ -129,7 +129,8 @@ def _machine(results: Results) -> str:
     busy = others_share(results)
     if busy is None or busy < QUIET_SHARE:
         return told
-    return f"{told} **The machine was not ours alone**: other programs took {busy:.0%} of it (median), so rates are too low here."
+    share = f"other programs took {busy:.0%} of it (median)"
+    return f"{told} **The machine was not ours alone**: {share}, so rates are too low, and ratios unsure in both directions."
 
 
 def _figures(results: Results) -> str:

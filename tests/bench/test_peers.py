@@ -133,8 +133,9 @@ def test_of_latencies_the_smallest_is_nearest_and_less_is_better() -> None:
 
 def test_claims_are_ratios_of_one_run_with_what_both_ranges_allow() -> None:
     ours = Figure("durable run, Python, K=256", "items/s", [30_000.0, 40_000.0, 50_000.0])
-    durable = Figure("Stepflow, SQLite, Python", "items/s", [250.0, 200.0, 300.0], maker="peer")
+    durable = Figure("Stepflow, SQLite, Python", "items/s", [250.0, 200.0, 300.0], maker="peer", others_share=0.4)
     (claim,) = claimed([ours, durable])
     assert (claim.name, claim.median, claim.target) == ("times Stepflow's durable rate, Python", 160.0, 100.0)
     assert (min(claim.samples), max(claim.samples)) == (100.0, 250.0)
+    assert claim.others_share == 0.4
     assert claimed([durable]) == []
