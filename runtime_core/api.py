@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from flowspan.view.events import Outcome
 from flowspan.view.status import ItemResult, ResultOrder, RunStatus
 from runtime_core.ports import BlobWriter, InputChunk, RunFilter, StoredBlob
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRun:
+class SubmitRun(msgspec.Struct, frozen=True):
     """A run to be accepted. Fields as in `flowspan.v1.RunOptions`.
 
     Attributes:
@@ -36,7 +36,7 @@ class SubmitRun:
     overrides: bytes | None = None
     variables: bytes | None = None
     flow_label: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     item_labels: Sequence[str] = ()
     deadline_s: float | None = None
     detached: bool = False
@@ -52,8 +52,7 @@ class SubmitRun:
     source_items: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WatchBatch:
+class WatchBatch(msgspec.Struct, frozen=True):
     """Rows of the log (see `SegmentCodec`), and the cursor behind them. `run_id`: whose, in a tree watch."""
 
     rows: Sequence[bytes]
@@ -83,8 +82,7 @@ class RunWatch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFlow:
+class StoredFlow(msgspec.Struct, frozen=True):
     """Answer of `store_flow`. `diagnostics`: objects (kind, code, level, message, path, line, column)."""
 
     flow_id: str
@@ -92,8 +90,7 @@ class StoredFlow:
     diagnostics: Sequence[dict[str, object]]
 
 
-@dataclass(frozen=True, slots=True)
-class FlowDocument:
+class FlowDocument(msgspec.Struct, frozen=True):
     """A stored flow: its JSON, its name, the JSON Schema of its variables (`{}` if it declares none)."""
 
     flow_id: str
@@ -102,16 +99,14 @@ class FlowDocument:
     variables_schema: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ItemPage:
+class ItemPage(msgspec.Struct, frozen=True):
     """Item results and the token of the next page (None: the last one)."""
 
     items: Sequence[ItemResult]
     next_page_token: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RunPage:
+class RunPage(msgspec.Struct, frozen=True):
     """Runs, newest first, and the token of the next page (None: the last one)."""
 
     runs: Sequence[RunStatus]

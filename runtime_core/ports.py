@@ -6,8 +6,9 @@ Everything here runs in the thread of the engine's event loop unless it says oth
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+import msgspec
 
 from flowspan.view.events import Event, RunStatusCode, Segment
 from flowspan.view.status import FlowError, ItemCounts, RunDescription, RunStatus
@@ -39,8 +40,7 @@ class SegmentCodec(Protocol):
 # --- store -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class InputChunk:
+class InputChunk(msgspec.Struct, frozen=True):
     """Inputs `first_item`, `first_item + 1`, ... of a run. `blob_refs`: positions whose bytes are an ASCII blob id."""
 
     first_item: int
@@ -48,8 +48,7 @@ class InputChunk:
     blob_refs: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(msgspec.Struct, frozen=True):
     """Facts of the terminal commit. `item_index`: the sealed index from item to sequence number (`model/item_index.py`)."""
 
     status: RunStatusCode
@@ -59,8 +58,7 @@ class RunEnd:
     cancel_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """One row of one run's log, to be committed only if the run is still at (`epoch`, `first_seq`).
 
     Attributes:
@@ -78,8 +76,7 @@ class Append:
     context: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewRun:
+class NewRun(msgspec.Struct, frozen=True):
     """A run to be created in one transaction: itself, its inputs, its first log row, its idempotency record.
 
     Attributes:
@@ -114,8 +111,7 @@ class NewRun:
     key_expires_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+class RunRecord(msgspec.Struct, frozen=True):
     """A run as the store knows it. `counts`, `completed_at_us`: set once it is terminal; `status` is RUNNING until then."""
 
     run_key: int
@@ -131,8 +127,7 @@ class RunRecord:
     cancel_reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExistingRun:
+class ExistingRun(msgspec.Struct, frozen=True):
     """Answer of `create_run` where the request key is known: the run that it made, and the fingerprint it was made with.
 
     `run_id` is None-less even when that run was deleted since (a tombstone)."""
@@ -141,8 +136,7 @@ class ExistingRun:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class LogRow:
+class LogRow(msgspec.Struct, frozen=True):
     """A stored row: events `first_seq` .. `last_seq`."""
 
     first_seq: int
@@ -150,15 +144,14 @@ class LogRow:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
+class RunFilter(msgspec.Struct, frozen=True):
     """Which runs to list; None or empty: any. Newest first."""
 
     namespace: str
     statuses: tuple[RunStatusCode, ...] = ()
     flow_id: str | None = None
     flow_label: str | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = msgspec.field(default_factory=dict)
     created_from_us: int | None = None
     created_before_us: int | None = None
     parent_run_id: str | None = None
@@ -166,8 +159,7 @@ class RunFilter:
     source_run_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredBlob:
+class StoredBlob(msgspec.Struct, frozen=True):
     """A blob, verified against its id. `blob_type`: data, flow or binary."""
 
     blob_id: str
@@ -425,8 +417,7 @@ class SecretBox(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where a component path leads. `component`: the path as the server knows it."""
 
     server: ComponentServer
@@ -447,8 +438,7 @@ SinkFactory = Callable[[], EngineSink]
 # --- observers -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RunTrace:
+class RunTrace(msgspec.Struct, frozen=True):
     """Where a run stands in its trace.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from runtime_core.api import SubmitRun
 from runtime_core.model.json_value import canonical_json
@@ -36,7 +37,7 @@ def canonical_fingerprint(command: SubmitRun) -> bytes:
     """The same over canonical forms: white space, key order and the spelling of numbers make no conflict."""
     blobs = command.input_blobs
     if command.variables is not None and canonical_json(command.variables) in _NO_VARIABLES:
-        command = replace(command, variables=None)
+        command = msgspec.structs.replace(command, variables=None)
     inputs = [one if index in blobs else canonical_json(one) for index, one in enumerate(command.inputs)]
     return _fingerprint(command, inputs_digest(inputs), canonical_json)
 

@@ -54,7 +54,7 @@ class Queries:
 
     async def list_runs(self, run_filter: RunFilter, *, page_size: int, page_token: str | None) -> RunPage:
         statuses = set(run_filter.statuses)
-        stored = replace(run_filter, statuses=tuple(sorted(_stored_statuses(statuses))))
+        stored = msgspec.structs.replace(run_filter, statuses=tuple(sorted(_stored_statuses(statuses))))
         records, token = await self._store.list_runs(stored, limit=page_size, after=page_token)
         runs: list[RunStatus] = []
         for record in records:

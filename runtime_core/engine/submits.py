@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -335,7 +335,7 @@ class Submissions:
             return False
         # The stored run knows its bound after defaults and clamping only.
         effective = self._concurrency(command)
-        return canonical_fingerprint(stored) == canonical_fingerprint(replace(command, max_concurrency=effective))
+        return canonical_fingerprint(stored) == canonical_fingerprint(msgspec.structs.replace(command, max_concurrency=effective))
 
     def _concurrency(self, command: SubmitRun) -> int:
         return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)

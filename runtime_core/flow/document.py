@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from runtime_core.flow.schemas import SchemaCheck
 from runtime_core.flow.variables import DeclaredVariables
@@ -24,8 +25,7 @@ class OnErrorAction(StrEnum):
     SKIP = "skip"
 
 
-@dataclass(frozen=True, slots=True)
-class OnError:
+class OnError(msgspec.Struct, frozen=True):
     """A step's `onError`.
 
     Attributes:
@@ -48,8 +48,7 @@ class BackoffKind(StrEnum):
     FIBONACCI = "fibonacci"
 
 
-@dataclass(frozen=True, slots=True)
-class RetrySettings:
+class RetrySettings(msgspec.Struct, frozen=True):
     """A step's `retry`.
 
     Attributes:
@@ -61,8 +60,7 @@ class RetrySettings:
     backoff: BackoffKind = BackoffKind.EXPONENTIAL
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step. `input` and `skip` are expressions; `skip` None means there is no condition.
 
     Attributes:
@@ -78,12 +76,11 @@ class Step:
     must_execute: bool = False
     timeout_s: float | None = None
     retry: RetrySettings = RetrySettings()
-    metadata: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = msgspec.field(default_factory=dict)
     skip_field: str = "skip"
 
 
-@dataclass(frozen=True, slots=True)
-class FlowSchemas:
+class FlowSchemas(msgspec.Struct, frozen=True):
     """JSON Schemas that a flow declares; None where it declares none. Each sees the definitions that they share.
 
     Attributes:
@@ -95,13 +92,12 @@ class FlowSchemas:
     input: JsonValue = None
     output: JsonValue = None
     variables: JsonObject | None = None
-    steps: Mapping[str, JsonValue] = field(default_factory=dict)
+    steps: Mapping[str, JsonValue] = msgspec.field(default_factory=dict)
     input_check: SchemaCheck | None = None
-    declared: DeclaredVariables = field(default_factory=lambda: DeclaredVariables(None))
+    declared: DeclaredVariables = msgspec.field(default_factory=lambda: DeclaredVariables(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(msgspec.Struct, frozen=True):
     """A flow that compiles.
 
     Attributes:
@@ -118,4 +114,4 @@ class Flow:
     output: JsonValue = None
     test: JsonObject | None = None
     examples: tuple[JsonValue, ...] = ()
-    metadata: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = msgspec.field(default_factory=dict)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from flowspan.errors import (
@@ -166,7 +166,7 @@ class StoreContract:
         self, opened: Opened, change: dict[str, int]
     ) -> None:
         key = await create(opened.store, new_run("a"))
-        bad = replace(Append(key, opened.epoch, 3, 3, b"bad"), **change)  # type: ignore[arg-type]
+        bad = msgspec.structs.replace(Append(key, opened.epoch, 3, 3, b"bad"), **change)  # type: ignore[arg-type]
         opened.store.append([bad])
         await opened.health.settled(1)
         assert (opened.health.fenced, opened.health.committed) == ([bad], [])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from hashlib import sha256
+
+import msgspec
 
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ItemCounts
@@ -77,7 +78,7 @@ def new_run(run_id: str, **changes: object) -> NewRun:
         first_row=b"first",
         last_seq=2,
     )
-    return replace(run, **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(run, **changes)  # type: ignore[arg-type]
 
 
 def run_end(status: RunStatusCode = RunStatusCode.SUCCESS) -> RunEnd:
@@ -103,6 +104,6 @@ class Opened:
         self.epoch = epoch
 
     def append(self, run_key: int, first_seq: int, row: bytes = b"r", count: int = 1, **changes: object) -> Append:
-        made = replace(Append(run_key, self.epoch, first_seq, first_seq + count - 1, row), **changes)  # type: ignore[arg-type]
+        made = msgspec.structs.replace(Append(run_key, self.epoch, first_seq, first_seq + count - 1, row), **changes)  # type: ignore[arg-type]
         self.store.append([made])
         return made

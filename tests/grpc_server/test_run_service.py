@@ -7,6 +7,7 @@ import dataclasses
 from hashlib import sha256
 
 import grpc
+import msgspec
 import pytest
 
 from flowspan.errors import Reason, UnavailableError
@@ -55,7 +56,7 @@ async def test_every_option_reaches_the_core(runs, runtime: FakeRuntime) -> None
     options.traceparent = "00-" + "1" * 32 + "-" + "2" * 16 + "-01"
     await runs.SubmitRun(request)
     (command,) = runtime.commands
-    assert dataclasses.asdict(command) == {
+    assert msgspec.structs.asdict(command) == {
         "flow_id": FLOW_ID,
         "inputs": [b"1", b"2", b"sha256:" + b"b" * 64],
         "namespace": "default",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -176,7 +175,7 @@ async def test_all_that_a_submit_may_say_reaches_the_core() -> None:
     }
     await ask(api, "runs/submit", params)
     (command,) = api.submitted
-    assert command == replace(
+    assert command == msgspec.structs.replace(
         command,
         flow_id=FLOW_ID,
         inputs=[b"null", b"12345678901234567890123"],
