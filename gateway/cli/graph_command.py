@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from flowspan.client import AsyncClient
 from flowspan.client.run_log import read_log
-from flowspan.errors import Reason
-from flowspan.view.events import Outcome
-from flowspan.view.status import ItemCounts, RunStatus
+from flowspan.view.status import ItemCounts
 from gateway.authoring.graph.build import build_graph
 from gateway.authoring.graph.dot import to_dot
 from gateway.authoring.graph.mermaid import to_mermaid
-from gateway.authoring.graph.model import FlowGraph
+from gateway.authoring.graph.model import FlowGraph, NodeStatus
 from gateway.authoring.graph.run_tally import RunTally, with_statuses
 from gateway.authoring.graph.svg import to_svg
 from gateway.cli.connection import ServerOptions, run_loop
@@ -34,8 +32,9 @@ _DRAWERS: Final = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
 _FORMATS_OF_NAMES: Final = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
 _OTHER_PICTURES: Final = frozenset((".pdf", ".png", ".jpg", ".jpeg", ".gif", ".webp"))
 """Names that promise what no drawer keeps."""
-MAX_FAILED_READ: Final = 1_000
-"""Failed items whose errors are read to learn which step failed; of more, the log must tell."""
+MAX_ITEMS_READ: Final = 10_000
+MAX_BYTES_READ: Final = 64 << 20
+"""So far the log is read with its values, which tell ways through branches; from there on without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,35 +121,43 @@ async def _graph_of_run(server: ServerOptions, run_id: str, given: Flow | None, 
         assert flow is not None
         if given is not None and canonical_of_value(given.value) != canonical_of_value(flow.value):
             raise UsageError(f"run {run_id} is a run of another flow than the one named; leave it out, and the run's is drawn")
-        tally = RunTally(flow, await _failed_at(client, status))
-        async for segment in read_log(client, run_id, status.as_of_seq, payloads=False):
-            tally.apply(segment.events)
+        tally = RunTally(flow)
+        seq = size = 0
+        is_whole = True
+        async with aclosing(read_log(client, run_id, status.as_of_seq)) as segments:
+            async for segment in segments:
+                tally.apply(segment.events)
+                seq = segment.last_seq
+                size += sum(len(getattr(event, "payload", b"")) for event in segment.events)
+                if tally.ended >= MAX_ITEMS_READ or size > MAX_BYTES_READ:
+                    is_whole = False
+                    break
+        valued = tally.ended
+        if not is_whole:
+            async for segment in read_log(client, run_id, status.as_of_seq, payloads=False, after_seq=seq):
+                tally.apply(segment.events[max(0, seq + 1 - segment.first_seq) :], has_payloads=False)
         name = flow.name or status.description.flow_label or "flow"
         drawn = build_graph(flow, routes, title=name)
         title = f"{name}: {status.status.wire_name}"
         statuses = tally.statuses()
-        note = f"run {run_id}: {_counts(status.items)}"
-        if tally.untold_failures:
-            note += f"; where {tally.untold_failures:,} failed is not known"
+        note = f"run {run_id}: {_counts(status.items)}{_reservations(tally, statuses, valued)}"
         return with_statuses(drawn, statuses, title=title, note=note)
 
 
-async def _failed_at(client: AsyncClient, status: RunStatus) -> dict[int, str]:
-    """By item the expression that failed, where an error names one; `/input` where the input was refused."""
-    found: dict[int, str] = {}
-    if not status.items.failed:
-        return found
-    page = await client.items(status.run_id, outcomes=[Outcome.FAILED], page_size=MAX_FAILED_READ).next_page()
-    for result in page or ():
-        error = result.error
-        data = None if error is None else error.data_value
-        if not isinstance(data, dict):
-            continue
-        if data.get("reason") == Reason.INPUT_SCHEMA.value:
-            found[result.item_index] = "/input"
-        elif isinstance(place := data.get("path"), str) and place.startswith("/"):
-            found[result.item_index] = place
-    return found
+def _reservations(tally: RunTally, statuses: Mapping[str, NodeStatus], valued: int) -> str:
+    """What the picture does not tell, for its note."""
+    said: list[str] = []
+    if tally.untold_failures:
+        said.append(f"where {tally.untold_failures:,} failed is not known")
+    if any(status.untold for status in statuses.values()):
+        said.append("? is what the log leaves open: it has no inputs of items")
+    if tally.ended > valued:
+        said.append(f"branches are told by the values of the first {valued:,} items")
+    if tally.is_sampled:
+        said.append("of rare ways through the flow only what was logged is told")
+    if tally.contradicts:
+        said.append(f"{tally.contradicts:,} took ways that this flow does not have: the run may have had overrides")
+    return "".join(f"; {one}" for one in said)
 
 
 def _counts(items: ItemCounts) -> str:

@@ -43,6 +43,8 @@ class NodeStatus:
 
     Attributes:
         success, failed, skipped, cancelled: items in which it ended so. `repeated`: attempts that others followed.
+        untold: items in which it may have begun, and how it ended is not known. `doubtful`: those of them in which it may
+            have failed.
     """
 
     success: int = 0
@@ -50,14 +52,19 @@ class NodeStatus:
     skipped: int = 0
     cancelled: int = 0
     repeated: int = 0
+    untold: int = 0
+    doubtful: int = 0
 
     @property
     def word(self) -> str:
-        """`failed` or `cancelled` if any item did; else `success`; `skipped` if all were; empty if nothing is known."""
+        """`failed` or `cancelled` if any item did; empty if one may have failed, or nothing is known; else `success`;
+        `skipped` if all were."""
         if self.failed:
             return "failed"
         if self.cancelled:
             return "cancelled"
+        if self.doubtful:
+            return ""
         if self.success:
             return "success"
         return "skipped" if self.skipped else ""
@@ -70,6 +77,7 @@ class NodeStatus:
             ("skipped", self.skipped),
             ("cancelled", self.cancelled),
             ("repeated", self.repeated),
+            ("untold", self.untold),
         )
         return {name: count for name, count in named if count}
 

@@ -1,8 +1,8 @@
 """How the steps of a flow fared in a run, counted from the run's log.
 
 The log says less than one might wish, for reasons of speed: it has an event for each step only where items have several and
-not all run inside the gateway, and none for the step whose end ends its item. That one is inferred where only one step can
-have been it; what cannot be told is left open.
+not all run inside the gateway, none for a step that no component was called for, and none for a success that ends its item.
+What is not in it is told by `possible_ends`, where only one thing can have been; the rest is counted as not told.
 """
 
 from __future__ import annotations
@@ -10,121 +10,171 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
+import msgspec
+
+from flowspan.errors import FlowErrorCode, Reason
 from flowspan.view.events import AttemptEnded, Event, ItemCompleted, Outcome, StepCompleted
+from gateway.authoring.graph.kinds import FlowReader
 from gateway.authoring.graph.model import OUTPUT_ID, FlowGraph, Node, NodeKind, NodeStatus
-from gateway.authoring.graph.references import SourceKind, references
-from runtime_core.flow.document import Flow, OnErrorAction
-from runtime_core.flow.graph import reachable_steps
+from gateway.authoring.graph.possible_ends import End, ItemError, LoggedStep, PossibleEnds, Way
+from runtime_core.flow.document import Flow
+from runtime_core.flow.plan import compile_flow
 
-_WORDS = {
+MAX_STEPS_REPLAYED: Final = 50_000
+"""Steps times ways through the flow: some seconds. Of ways beyond, the rarest, only what was logged is told."""
+_WORDS: Final = {
     Outcome.SUCCESS: "success",
     Outcome.FAILED: "failed",
     Outcome.SKIPPED: "skipped",
     Outcome.CANCELLED: "cancelled",
 }
+_WORDS_OF_ENDS: Final = {
+    End.SUCCESS: "success",
+    End.FAILED: "failed",
+    End.SKIPPED: "skipped",
+    End.CANCELLED: "cancelled",
+}
+_NOT_REACHED: Final = End.NONE | End.THROUGH
+
+
+class _Underway:
+    """What the log has said of an item that has not ended."""
+
+    __slots__ = ("begun", "failures", "last", "logged")
+
+    def __init__(self) -> None:
+        self.logged: dict[int, LoggedStep] = {}
+        self.last = -1
+        self.begun: set[int] = set()
+        self.failures: dict[bytes, int] = {}
+
+
+_NOTHING: Final = _Underway()
 
 
 class RunTally:
     """Counts one run. Give it all events in order, then ask for `statuses`.
 
-    Memory: a number for each item that is under way, and one for each way through the flow that items have taken.
+    Memory: a little for each item that is under way, and for each way through the flow that items have taken. Payloads are
+    looked into and not kept, but for failures of items that are under way.
 
     Args:
         flow: what the run runs. Overrides change neither ids nor positions of its steps.
-        failed_at: by item, the pointer of what failed (`/steps/2/input`, `/output`, `/input`), where that is known.
+
+    Attributes:
+        untold_failures: failed items of which it is not known in which step they did.
+        is_sampled: there were too many ways through the flow to look at all of them.
+        contradicts: items whose log is no log of this flow; overrides can do that. These become known with `statuses`.
     """
 
-    def __init__(self, flow: Flow, failed_at: Mapping[int, str] | None = None) -> None:
-        self._flow = flow
-        self._failed_at = failed_at or {}
-        self._seen: dict[int, int] = {}
-        self._steps: Counter[tuple[int, str]] = Counter()
+    def __init__(self, flow: Flow) -> None:
+        self._reader = FlowReader(compile_flow(flow))
+        self._underway: dict[int, _Underway] = {}
+        self._repeated: Counter[int] = Counter()
         self._items: Counter[str] = Counter()
-        self._failing: set[int] = set()
-        self._ends: Counter[tuple[int, Outcome, str, bool]] = Counter()
+        self._ways: Counter[Way] = Counter()
         self._is_journaled = False
         self.untold_failures = 0
-        """Failed items of which `statuses` could not tell at which step they did; known once it was asked."""
+        self.is_sampled = False
+        self.contradicts = 0
 
-    def apply(self, events: Iterable[Event | None]) -> None:
-        """Count events that follow those before."""
+    @property
+    def ended(self) -> int:
+        """Items that have ended so far."""
+        return self._items.total()
+
+    def apply(self, events: Iterable[Event | None], *, has_payloads: bool = True) -> None:
+        """Count events that follow those before; without payloads less can be told."""
         for event in events:
             if type(event) is StepCompleted:
                 self._is_journaled = True
-                self._seen[event.item_index] = self._seen.get(event.item_index, 0) | 1 << event.step_index
-                word = self._word(event.step_index, event.outcome)
-                self._steps[event.step_index, word] += 1
-                if word == "failed":
-                    self._failing.add(event.item_index)
+                item = self._underway.setdefault(event.item_index, _Underway())
+                facts = None
+                if event.outcome is Outcome.SUCCESS and has_payloads:
+                    facts = self._reader.facts(event.step_index, event.payload)
+                item.logged[event.step_index] = LoggedStep(event.step_index, event.outcome, facts)
+                item.last = event.step_index
+                if event.outcome is Outcome.FAILED and has_payloads:
+                    item.failures[event.payload] = event.step_index
             elif type(event) is AttemptEnded:
-                self._steps[event.step_index, "repeated"] += 1
+                self._repeated[event.step_index] += 1
+                self._underway.setdefault(event.item_index, _Underway()).begun.add(event.step_index)
             elif type(event) is ItemCompleted:
                 self._items[_WORDS[event.outcome]] += 1
-                place = self._failed_at.get(event.item_index, "") if event.outcome is Outcome.FAILED else ""
-                is_told = event.item_index in self._failing
-                self._failing.discard(event.item_index)
-                self._ends[self._seen.pop(event.item_index, 0), event.outcome, place, is_told] += 1
+                item = self._underway.pop(event.item_index, _NOTHING)
+                error = self._error(event, item) if has_payloads and event.outcome is Outcome.FAILED else None
+                logged = tuple(item.logged[index] for index in sorted(item.logged))
+                begun = tuple(sorted(item.begun - item.logged.keys()))
+                self._ways[Way(logged, item.last, begun, event.outcome, error)] += 1
 
     def statuses(self) -> dict[str, NodeStatus]:
         """By node id: all steps, and the output with the items."""
-        counts = Counter(self._steps)
-        needs, reached = self._structure()
-        self.untold_failures = 0
-        for (seen, outcome, place, is_told), items in self._ends.items():
-            step = self._last_step(seen, place, needs, reached)
-            if step is not None:
-                counts[step, self._word(step, outcome)] += items
-            elif outcome is Outcome.FAILED and not place and not is_told:
-                self.untold_failures += items
-        found = {OUTPUT_ID: NodeStatus(**self._items)}
-        for index in range(len(self._flow.steps)):
-            words = ("success", "failed", "skipped", "cancelled", "repeated")
-            found[f"/steps/{index}"] = NodeStatus(**{word: counts[index, word] for word in words})
-        return found
+        count = len(self._reader.plan.steps)
+        found: list[Counter[str]] = [Counter(repeated=self._repeated[index]) for index in range(count)]
+        self.untold_failures = self.contradicts = 0
+        replays = MAX_STEPS_REPLAYED // max(1, count)
+        self.is_sampled = len(self._ways) > replays
+        for position, (way, items) in enumerate(self._ways.most_common()):
+            self._count(way, items, found, is_replayed=position < replays)
+        for item in self._underway.values():
+            ends = PossibleEnds(
+                self._reader, Way(tuple(item.logged.values()), item.last, (), Outcome.SUCCESS, None), is_journaled=True
+            )
+            for index in item.logged:
+                found[index][_WORDS_OF_ENDS[ends.logged()[index]]] += 1
+        return {
+            OUTPUT_ID: NodeStatus(**self._items),
+            **{f"/steps/{index}": NodeStatus(**counts) for index, counts in enumerate(found)},
+        }
 
-    def _last_step(self, seen: int, place: str, needs: list[set[int]], reached: set[int]) -> int | None:
-        """The step whose end ended an item, if there is but one that can have been it."""
-        parts = place.split("/")
-        if len(parts) > 2 and parts[1] == "steps":
-            return int(parts[2])
-        if place:
+    def _count(self, way: Way, items: int, found: list[Counter[str]], *, is_replayed: bool) -> None:
+        replay = PossibleEnds(self._reader, way, is_journaled=self._is_journaled)
+        if not is_replayed:
+            replay.logged()
+        elif not replay.find():
+            self.contradicts += items
+        is_told = way.outcome is not Outcome.FAILED or (way.error is not None and way.error.is_elsewhere)
+        for index, ends in enumerate(replay.ends):
+            if not ends & ~_NOT_REACHED:
+                continue
+            word = _WORDS_OF_ENDS.get(ends)
+            found[index][word or "untold"] += items
+            if word is None and ends & End.FAILED:
+                found[index]["doubtful"] += items
+            is_told = is_told or word == "failed"
+        if not is_told:
+            self.untold_failures += items
+
+    def _error(self, event: ItemCompleted, item: _Underway) -> ItemError | None:
+        if event.is_blob:
             return None
-        if not self._is_journaled and len(reached) > 1:
+        origin = item.failures.get(event.payload, -1)
+        if origin >= 0:
+            return ItemError(origin=origin)
+        try:
+            error = msgspec.json.decode(event.payload, type=_Error)
+        except msgspec.MsgspecError:
             return None
-        ready = [step for step in reached if not seen >> step & 1 and all(seen >> need & 1 for need in needs[step])]
-        return ready[0] if len(ready) == 1 else None
+        data = error.data if isinstance(error.data, dict) else {}
+        if data.get("reason") == Reason.INPUT_SCHEMA.value and not item.logged:
+            return ItemError(is_refusal=True)
+        place = data.get("path")
+        if error.code == FlowErrorCode.EXPRESSION_FAILURE.value:
+            if place not in self._reader.readers:
+                return None
+            # Of a flow that it has run a component may say the same; where more than one runs, its failure is in the log.
+            is_ours = self._reader.plan.component_steps != 1 or not place.startswith(OUTPUT_ID)
+            return ItemError(place=place) if is_ours else None
+        if data.get("reason") == Reason.LIMIT_EXCEEDED.value or error.code == FlowErrorCode.ORCHESTRATOR_ERROR.value:
+            return ItemError(is_foreign=True)
+        return ItemError()
 
-    def _structure(self) -> tuple[list[set[int]], set[int]]:
-        """Per step the steps that it cannot begin without; and the steps that may run at all."""
-        flow = self._flow
-        indexes = {step.id: index for index, step in enumerate(flow.steps)}
-        needs: list[set[int]] = []
-        mentions: list[set[int]] = []
-        for step in flow.steps:
-            certain: set[int] = set()
-            all_of_them: set[int] = set()
-            for expression in (step.skip, step.input):
-                for reference in references(expression, ""):
-                    if reference.source is SourceKind.STEP:
-                        all_of_them.add(indexes[reference.name])
-                        if reference.is_certain:
-                            certain.add(indexes[reference.name])
-            needs.append(certain)
-            mentions.append(all_of_them)
-        roots = [indexes[one.name] for one in references(flow.output, "") if one.source is SourceKind.STEP]
-        roots += [index for index, step in enumerate(flow.steps) if step.must_execute]
-        return needs, reachable_steps(mentions, roots)
 
-    def _word(self, step: int, outcome: Outcome) -> str:
-        """The outcome with `onError` applied, as what follows has seen it."""
-        if outcome is Outcome.FAILED and step < len(self._flow.steps):
-            on_error = self._flow.steps[step].on_error
-            if on_error.has_default:
-                return "success"
-            if on_error.action is OnErrorAction.SKIP:
-                return "skipped"
-        return _WORDS[outcome]
+class _Error(msgspec.Struct):
+    code: str
+    data: object = None
 
 
 def with_statuses(graph: FlowGraph, statuses: Mapping[str, NodeStatus], *, title: str, note: str) -> FlowGraph:

@@ -6,8 +6,8 @@ from typing import Final
 
 from gateway.authoring.graph.model import FlowGraph, Node, NodeKind
 
-_COUNT_SIGNS: Final = {"success": "✓", "failed": "✗", "skipped": "⤼", "cancelled": "⊘", "repeated": "↻"}
-_LEGEND_OF_SIGNS: Final = {"repeated": "repeated attempts"}
+_COUNT_SIGNS: Final = {"success": "✓", "failed": "✗", "skipped": "⤼", "cancelled": "⊘", "repeated": "↻", "untold": "?"}
+_LEGEND_OF_SIGNS: Final = {"repeated": "repeated attempts", "untold": "not told by the log"}
 
 
 def counts_line(node: Node) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import grpc.aio
@@ -19,18 +19,21 @@ READ_TIMEOUT_S: Final = 30.0
 """For one message of what the log holds already."""
 
 
-async def read_log(client: AsyncClient, run_id: str, through_seq: int, *, payloads: bool = True) -> AsyncIterator[Segment]:
+async def read_log(
+    client: AsyncClient, run_id: str, through_seq: int, *, payloads: bool = True, after_seq: int = 0
+) -> AsyncGenerator[Segment, None]:
     """The segments of a run's log up to event `through_seq`, such as `RunStatus.as_of_seq`; the last one may go beyond.
 
     Args:
+        after_seq: to begin behind this event; the first segment may begin before.
         payloads: whether events have theirs; without, a long log is quickly read.
 
     Raises:
         FlowspanError: as the gateway says; TIMEOUT if it stops sending. Nothing is resumed: ask again.
     """
     options = WatchOptions(omit_payloads=not payloads)
-    call = client.raw.runs.WatchRun(WatchRunRequest(run_id=run_id, options=options))
-    seq = 0
+    call = client.raw.runs.WatchRun(WatchRunRequest(run_id=run_id, after_seq=after_seq, options=options))
+    seq = after_seq
     try:
         while seq < through_seq:
             async with asyncio.timeout(READ_TIMEOUT_S):
