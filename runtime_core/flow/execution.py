@@ -132,9 +132,9 @@ class ItemExecution:
         if self.states[step_index] != IN_FLIGHT:
             raise ValueError(f"step {step_index} is not in flight")
         if step_index == self._plan.passed_on and outcome is Outcome.SUCCESS:
-            states, payloads = self.states, self.payloads
-            states[step_index] = states[-1] = SUCCESS
-            payloads[step_index] = payloads[-1] = payload
+            states, payloads, output = self.states, self.payloads, len(self._plan.steps)
+            states[step_index] = states[output] = SUCCESS
+            payloads[step_index] = payloads[output] = payload
             self.result = ItemEnd(Outcome.SUCCESS, payload)
             return []
         queue: list[int] = []
@@ -217,6 +217,9 @@ class ItemExecution:
                 continue  # it was looked at early
             if node == count:
                 expression = self._plan.output
+            elif node > count:
+                self._look_out(node, queue)
+                continue
             else:
                 step = steps[node]
                 if step.skip is not None and not self._passes_condition(step, queue):
@@ -234,6 +237,7 @@ class ItemExecution:
                 continue
             elif kind is Pending:
                 self._wait(node, queue)
+                self._set_lookouts(node, queue)
                 continue
             elif self._may_build(expression, value):
                 payload = _encode(value)
@@ -253,6 +257,18 @@ class ItemExecution:
                 states[call.step.index] = WAITING
             ready.clear()
         return ready
+
+    def _look_out(self, node: int, queue: list[int]) -> None:
+        """A lookout: if its branch is known to be taken, what it needs begins, whatever else its owner waits for. An owner that
+        was looked at early knows better what still counts."""
+        lookout = self._plan.lookouts[node - len(self._plan.steps) - 1]
+        owner = lookout.owner
+        is_open = self.states[owner] == WAITING and not (self._early is not None and owner in self._early)
+        if is_open and type(lookout.expression.evaluate(self)) is Pending:
+            self._wait(node, queue)
+        else:
+            self.missing.clear()
+            self.states[node] = SUCCESS
 
     def _may_build(self, expression: Expression, value: object) -> bool:
         """Whether a value that was put together may be encoded; measured only where it could be too large at all."""
@@ -353,13 +369,15 @@ class ItemExecution:
             self._waiting[node] = len(missing)
         for step in missing:
             late.setdefault(step, []).append(node)
-        strict, states = self._plan.strict, self.states
+        steps, strict, states = self._plan.steps, self._plan.strict, self.states
         needed = list(missing)
         while needed:
             step = needed.pop()
             if states[step] != IDLE:
                 continue
             states[step] = WAITING
+            if steps[step].skip is None:
+                self._set_lookouts(step, queue)
             open_steps = [other for other in strict[step] if states[other] <= IN_FLIGHT]
             self._waiting[step] = len(open_steps)
             if not open_steps:
@@ -368,6 +386,16 @@ class ItemExecution:
                 self._look_early(step, queue)
             else:
                 needed += open_steps
+
+    def _set_lookouts(self, node: int, queue: list[int]) -> None:
+        """A node is waited for, and nothing skips it: its branches are watched from now on."""
+        plan, states = self._plan, self.states
+        for lookout in plan.lookouts_of[node]:
+            if states[lookout] == IDLE:
+                states[lookout] = WAITING
+                self._waiting[lookout] = sum(states[other] <= IN_FLIGHT for other in plan.strict[lookout])
+                if not self._waiting[lookout]:
+                    queue.append(lookout)
 
     def _after_failure(self, step: PlannedStep, payload: bytes) -> tuple[int, bytes]:
         """`onError`, once the retries are spent."""

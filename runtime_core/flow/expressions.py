@@ -12,7 +12,7 @@ not looked at, and only what has to be looked into is decoded.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -291,6 +291,21 @@ class ArrayOf:
             else:
                 resolved.append(value)
         return resolved if obstacle is None else obstacle  # type: ignore[return-value]
+
+
+def branches_within(expression: Expression) -> Iterator[Expression]:
+    """Members of an object or array, at any depth, of which it may turn out late what they need. Iterative."""
+    if not expression.is_lazy:
+        return
+    stack = [expression] if type(expression) in (ObjectOf, ArrayOf) else []
+    while stack:
+        one = stack.pop()
+        if type(one) is ObjectOf:
+            stack += [member for _, member in reversed(one.members) if member.is_lazy]
+        elif type(one) is ArrayOf:
+            stack += [member for member in reversed(one.members) if member.is_lazy]
+        else:
+            yield one
 
 
 class Conditional:

@@ -11,7 +11,7 @@ from flowspan.errors import InvalidArgumentError
 from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
 from runtime_core.flow.document import Flow, OnError, RetrySettings, Step
 from runtime_core.flow.expression_syntax import ExpressionCompiler
-from runtime_core.flow.expressions import IDLE, WAITING, Expression, StepOutput, encode_value
+from runtime_core.flow.expressions import IDLE, WAITING, Expression, StepOutput, branches_within, encode_value
 from runtime_core.flow.graph import dependents_of, reachable_steps
 from runtime_core.flow.overrides import apply_overrides
 from runtime_core.flow.parse import check_flow
@@ -49,14 +49,28 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Lookout:
+    """A branch inside a larger value, watched for itself: which way it goes may be known before the value can be built, and
+    what it needs then is to begin at once.
+
+    Attributes:
+        owner: the node whose value it is a part of.
+    """
+
+    owner: int
+    expression: Expression
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class FlowPlan:
-    """A compiled flow. Nodes 0 .. n-1 are its steps, node n is its output.
+    """A compiled flow. Nodes 0 .. n-1 are its steps, node n is its output, those behind are lookouts.
 
     Attributes:
         flow: the flow with its overrides applied.
         output: the output's expression.
         needed: steps that run in any case, unless they are skipped or their input fails.
         component_steps: how many steps can run at all; an item with more than one journals each.
+        lookouts: node n + 1 and on. `lookouts_of`: per step and for the output, the nodes of its own.
         strict: per node, the steps without whose outcome it cannot be evaluated.
         dependents: per step, the nodes that hold it in `strict`.
         initial_states, initial_waiting: per node, where an item begins.
@@ -72,6 +86,8 @@ class FlowPlan:
     output: Expression
     needed: frozenset[int]
     component_steps: int
+    lookouts: tuple[Lookout, ...]
+    lookouts_of: tuple[tuple[int, ...], ...]
     strict: tuple[frozenset[int], ...]
     dependents: tuple[tuple[int, ...], ...]
     initial_states: bytes
@@ -122,12 +138,21 @@ def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
     strict = (*(step.input.strict if step.skip is None else step.skip.strict for step in steps), output.strict)
     needed = reachable_steps(strict[:-1], [*output.strict, *must])
     alive = [node in needed for node in range(len(steps))] + [True]
+    lookouts = _lookouts(steps, output)
+    lookouts_of: list[list[int]] = [[] for _ in alive]
+    for node, one in enumerate(lookouts, len(alive)):
+        lookouts_of[one.owner].append(node)
+    # Where a condition may skip a step, what its input needs is not looked for before.
+    alive += [alive[one.owner] and (one.owner == len(steps) or steps[one.owner].skip is None) for one in lookouts]
+    strict += tuple(one.expression.strict for one in lookouts)
     return FlowPlan(
         flow=flow,
         steps=tuple(steps),
         output=output,
         needed=frozenset(needed),
         component_steps=len(reachable_steps(references, [*compiler.references, *must])),
+        lookouts=lookouts,
+        lookouts_of=tuple(map(tuple, lookouts_of)),
         strict=strict,
         dependents=dependents_of(strict),
         initial_states=bytes(WAITING if lives else IDLE for lives in alive),
@@ -138,6 +163,16 @@ def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
         input_check=flow.schemas.input_check,
         variables=tuple(compiler.variables),
     )
+
+
+def _lookouts(steps: list[PlannedStep], output: Expression) -> tuple[Lookout, ...]:
+    found: list[Lookout] = []
+    for owner, (expression, may_skip) in enumerate([*((step.input, step.skip is not None) for step in steps), (output, False)]):
+        for branch in branches_within(expression):
+            # One that waits for the same as its owner is looked at with it.
+            if may_skip or branch.strict != expression.strict:
+                found.append(Lookout(owner, branch))
+    return tuple(found)
 
 
 def _passed_on(output: Expression, must_execute: tuple[int, ...]) -> int:

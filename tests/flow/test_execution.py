@@ -216,10 +216,57 @@ def test_what_is_needed_late_before_a_failure_begins_at_once_and_what_stands_beh
     steps = [step("c"), step("bad"), step("slow"), step("before"), step("behind")]
     output = [{"$if": of("c"), "then": of("before")}, of("bad"), {"$if": of("c"), "then": of("behind")}, of("slow")]
     item = started({"steps": steps, "output": output})
-    item.complete(0, Outcome.SUCCESS, b"true")
-    assert ready(item.complete(1, Outcome.FAILED, BROKEN)) == ["before"]
+    assert item.complete(1, Outcome.FAILED, BROKEN) == []
+    assert ready(item.complete(0, Outcome.SUCCESS, b"true")) == ["before"]
     item.complete(3, Outcome.SUCCESS, b"1")
     assert (payload_of(item), item.abandoned()) == (BROKEN, [2])
+
+
+def test_a_branch_inside_a_value_begins_as_soon_as_it_is_known_whatever_else_the_value_waits_for() -> None:
+    branch = {"deep": [{"$if": of("c"), "then": of("late")}]}
+    steps = [step("c"), step("late"), step("slow")]
+    item = started({"steps": steps, "output": [of("slow"), branch]})
+    assert ready(item.complete(0, Outcome.SUCCESS, b"true")) == ["late"]
+    assert item.complete(1, Outcome.SUCCESS, b"1") == []
+    item.complete(2, Outcome.SUCCESS, b"2")
+    assert payload_of(item) == b'[2,{"deep":[1]}]'
+
+
+def test_a_branch_that_needs_no_step_to_be_known_begins_with_the_item() -> None:
+    flow = {"steps": [step("late"), step("slow")], "output": [{"$if": {"$input": "$.x"}, "then": of("late")}, of("slow")]}
+    item = ItemExecution(plan_of(flow), b'{"x":1}')
+    assert ready(item.start()) == ["slow", "late"]
+    idle = ItemExecution(plan_of(flow), b'{"x":false}')
+    assert ready(idle.start()) == ["slow"]
+
+
+def test_branches_inside_branches_begin_one_after_the_other() -> None:
+    inner = {"$if": of("b"), "then": of("late")}
+    steps = [step("a"), step("b"), step("late"), step("slow")]
+    item = started({"steps": steps, "output": [of("slow"), {"$if": of("a"), "then": [inner]}]})
+    assert ready(item.complete(0, Outcome.SUCCESS, b"true")) == ["b"]
+    assert ready(item.complete(1, Outcome.SUCCESS, b"true")) == ["late"]
+
+
+def test_a_branch_in_the_input_of_a_step_begins_at_once_but_not_before_the_step_is_needed_and_not_skipped() -> None:
+    value = [of("slow"), {"$if": of("c"), "then": of("late")}]
+    steps = [step("c"), step("late"), step("slow"), step("s"), step("x", value, skip=of("s"))]
+    item = started({"steps": steps, "output": of("x")})
+    assert item.in_flight() == [3]
+    assert sorted(ready(item.complete(3, Outcome.SUCCESS, b"false"))) == ["c", "slow"]
+    assert ready(item.complete(0, Outcome.SUCCESS, b"true")) == ["late"]
+    skipped = started({"steps": steps, "output": of("x")})
+    assert skipped.complete(3, Outcome.SUCCESS, b"true") == []
+    unneeded = started({"steps": [*steps, step("y")], "output": of("y")})
+    assert unneeded.in_flight() == [5]
+
+
+def test_a_branch_whose_owner_has_failed_begins_nothing() -> None:
+    value = [of("bad"), of("slow"), {"$if": of("c"), "then": of("late")}]
+    steps = [step("c"), step("late"), step("slow"), step("bad"), step("x", value)]
+    item = started({"steps": steps, "output": [{"$coalesce": [of("keep"), 1]}, of("x")]} | {"steps": [*steps, step("keep")]})
+    item.complete(3, Outcome.FAILED, BROKEN)
+    assert item.complete(0, Outcome.SUCCESS, b"true") == []
 
 
 def test_a_late_need_that_has_failed_already_does_not_wait_for_its_other_needs() -> None:
