@@ -84,7 +84,8 @@ def report(error: FlowspanError, *, as_json: bool) -> int:
         body: dict[str, Any] = {"error": {"reason": error.reason.value, "message": error.message, "details": error.details}}
         line = msgspec.json.encode(body, enc_hook=repr).decode()
     else:
-        line = "\n".join(map(_harmless, "\n".join([f"flowspan: {error.message}", *_diagnostics(error)]).split("\n")))
+        said = "\n".join(_lines(error))
+        line = "\n".join(map(_harmless, f"flowspan: {said}".split("\n")))
     say(line)
     return exit_code_of(error)
 
@@ -104,19 +105,19 @@ def _harmless(line: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
-def _diagnostics(error: FlowspanError) -> list[str]:
-    """Of a refused flow: all that is wrong with it. One finding alone is in the message; then it is its place, if anywhere."""
+def _lines(error: FlowspanError) -> list[str]:
+    """The message; of a refused flow a line for each thing that is wrong with it, which the message does not say again."""
     found = error.details.get("diagnostics")
-    entries = [
-        entry
-        for entry in (found if isinstance(found, list) else [])
-        if isinstance(entry, dict) and entry.get("code") not in MATTERS_OF_TASTE | _IN_THE_MESSAGE
-    ]
-    if len(entries) == 1 and str(entries[0].get("message")) in error.message:
-        line, column = entries[0].get("line"), entries[0].get("column", 1)
-        return [] if not line or f"(line {line}," in error.message else [f"  in line {line}, column {column}"]
-    lines = []
+    held = found if isinstance(found, list) else []
+    entries = [entry for entry in held if isinstance(entry, dict) and entry.get("code") not in MATTERS_OF_TASTE | _IN_THE_MESSAGE]
+    if not entries:
+        return [error.message]
+    headline, said, _ = error.message.partition(str(entries[0].get("message") or "\0"))
+    lines = [headline.rstrip() if said and headline else error.message]
     for entry in entries:
         place = f"{entry['line']}:{entry.get('column', 1)}: " if entry.get("line") else ""
         lines.append(f"  {place}{entry.get('path') or 'as a whole'}: {entry.get('message', '')} ({entry.get('kind', '')})")
+    count = error.details.get("diagnosticCount")
+    if isinstance(count, int) and count > len(held):
+        lines.append(f"  and {count - len(held)} more")
     return lines

@@ -296,12 +296,13 @@ def test_the_one_thing_that_is_wrong_with_a_flow_is_said_once_with_its_place(she
     done = shell.run("run", "one.yaml", "--input-json", "1")
     assert done.code == 2
     assert done.err == (
-        "flowspan: one.yaml: the document is not a flow that can run: there is no step 'x', at /output/$step\n"
-        "  in line 1, column 17\n"
+        "flowspan: one.yaml: the document is not a flow that can run:\n"
+        "  1:17: /output/$step: there is no step 'x' (undefinedStepReference)\n"
     )
     shell.write("two.yaml", "output: [{$step: x}, {$step: y}]\n")
     done = shell.run("run", "two.yaml", "--input-json", "1")
-    assert done.err.splitlines()[1:] == [
+    assert done.err.splitlines() == [
+        "flowspan: two.yaml: the document is not a flow that can run:",
         "  1:18: /output/0/$step: there is no step 'x' (undefinedStepReference)",
         "  1:30: /output/1/$step: there is no step 'y' (undefinedStepReference)",
     ]
