@@ -18,7 +18,10 @@ import os
 import select
 import signal
 import sys
-from typing import Final, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # `typing` takes as long to load as all the rest
+    from typing import Final, NoReturn
 
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWUSER: Final = 0x10000000
