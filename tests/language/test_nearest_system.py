@@ -35,6 +35,22 @@ async def test_a_late_if_dependency_in_the_output_runs_at_once() -> None:
         assert (ran.value, ran.steps) == ({"x": 7}, ["c", "late", "after"])
 
 
+@pytest.mark.parametrize("place", ["output", "input"])
+async def test_a_late_if_dependency_waits_for_nothing_else_in_its_value(place: str) -> None:
+    value = [of("slow"), {"deep": {"$if": of("c"), "then": of("late")}}]
+    document = flow(step("c", True), step("late", 1), step("slow"), step("user", value), output=of("user"))
+    if place == "output":
+        document = flow(step("c", True), step("late", 1), step("slow"), output=value)
+    async with language(slow=OPEN) as one:
+        status = await one.submit(document, None)
+        # The late step is called and has answered while the slow one is still out.
+        await one.core.wait_until(lambda: len(one.calls) == 3 and len(one.core.server.open) == 1)
+        assert [call.template.step_id for call in one.core.server.open.values()] == ["slow"]
+        one.core.server.answer(next(iter(one.core.server.open.values())), b"2")
+        ran = await one.ended(status)
+        assert ran.value == [2, {"deep": 1}]
+
+
 async def test_a_late_if_dependency_in_a_step_s_input_runs_at_once() -> None:
     given = {"a": {"$if": of("c"), "then": of("late")}, "b": {"$coalesce": [of("nothing"), of("other")]}}
     document = flow(step("c", 0), step("late", 1), step("nothing"), step("other", 2), step("user", given), output=of("user"))
