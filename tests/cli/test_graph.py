@@ -93,7 +93,7 @@ def test_a_configuration_that_is_wrong_is_told_but_hinders_only_if_it_was_named(
         (["none.json"], "none.json"),
         (["noop.json", "-o", "no/such/place.svg"], "place.svg"),
         (["noop.json", "-o", "noop.png"], "name it .svg, .dot or .mmd"),
-        (["broken.json"], "broken.json: the document is not a flow: there is no step"),
+        (["broken.json"], "broken.json: the document is not a flow:\n  1:35: /output/$step: there is no step"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_with_code_2(shell: Shell, arguments: list[str], message: str) -> None:
