@@ -94,7 +94,7 @@ async def test_a_kill_among_items_at_all_steps_repeats_one_step_of_each_at_most(
     flow = ten_steps(
         kind_of={
             2: {"component": "/ledger/clumsy", "onError": {"action": "retry", "maxRetries": 4}},
-            4: {"component": "/builtin/sleep", "input": {"duration_ms": 3, "value": {"$step": "s3"}}},
+            4: {"component": "/builtin/sleep", "input": {"duration_ms": 3, "passthrough": {"$step": "s3"}}},
             6: {"component": "/ledger/clumsy", "onError": {"action": "useDefault", "defaultValue": 7}},
             9: {"component": "/ledger/work"},
         }
