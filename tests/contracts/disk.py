@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -29,12 +30,14 @@ class FaultyDisk:
     Attributes:
         ops: everything that was done, in order.
         write_error, sync_error: raised by every write or sync of the write-ahead log while set.
+        sync_s: how long a sync takes; others run meanwhile.
     """
 
     ops: list[Op] = field(default_factory=list)
     write_error: type[apsw.Error] | None = None
     sync_error: type[apsw.Error] | None = None
     is_recording: bool = False
+    sync_s: float = 0.0
 
     def __enter__(self) -> FaultyDisk:
         self._vfs = _Vfs(self)
@@ -87,6 +90,8 @@ class _File(apsw.VFSFile):
     def xSync(self, flags: int) -> None:
         if self._disk.sync_error is not None and self._name.endswith("-wal"):
             raise self._disk.sync_error("injected")
+        if self._disk.sync_s:
+            time.sleep(self._disk.sync_s)
         super().xSync(flags)
         self._disk.note(Op("sync", self._name))
 
