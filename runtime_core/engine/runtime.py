@@ -223,6 +223,7 @@ class Runtime:
     def on_run_ended(self, run: OpenRun) -> None:
         """The terminal event is durable."""
         self.runs.forget(run)
+        self.watching.ended_lately.add(run)
         if self.observer is not None:
             own = run.settings
             self.observer.on_run_ended(
@@ -357,6 +358,8 @@ class Runtime:
         for record in records:
             for child in await self.store.child_runs(namespace, record.run_id):
                 records.append(await self.queries.ended(namespace, child.run_id))
+        for record in records:
+            self.watching.ended_lately.drop(record.run_id)
         await self.store.delete_runs(namespace, [record.run_key for record in records])
 
     # --- flows

@@ -15,21 +15,57 @@ from flowspan.errors import NotFoundError, Reason, UnavailableError
 from runtime_core.api import WatchBatch
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.limits import BATCH_BYTES
-from runtime_core.ports import LogRow, RunRecord, SegmentCodec, Store
+from runtime_core.ports import LogRow, SegmentCodec, Store
 
 OPENED_AT_ONCE: Final = 64
 """Runs of a tree that are read ahead of what was handed out."""
+KEPT_LOGS: Final = 256
+KEPT_LOG_BYTES: Final = 16 * 1024
+"""Of runs that ended lately: 4 MiB at most, and as many runs as are usually waited for at a time."""
 
 
 class EndedLog:
-    """The log of a run that has ended."""
+    """The log of a run that has ended.
+
+    Args:
+        tail: its last rows, as far as they are in memory.
+    """
+
+    __slots__ = ("committed_seq", "run_id", "run_key", "tail")
 
     is_over = True
 
-    def __init__(self, record: RunRecord, run_id: str) -> None:
+    def __init__(self, run_id: str, run_key: int, committed_seq: int, tail: Sequence[LogRow] = ()) -> None:
         self.run_id = run_id
-        self.run_key = record.run_key
-        self.committed_seq = record.next_seq - 1
+        self.run_key = run_key
+        self.committed_seq = committed_seq
+        self.tail = tail
+
+
+class EndedLately:
+    """Logs of small runs that ended a moment ago: who waits for such a run often comes when it is over already."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, tuple[str, EndedLog]] = {}
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    def add(self, run: OpenRun) -> None:
+        """Its terminal event is durable. Nothing but its rows is kept."""
+        tail = run.tail
+        if tail and tail[0].first_seq == 1 and sum([len(row.data) for row in tail]) <= KEPT_LOG_BYTES:
+            self._logs[run.run_id] = (run.namespace, EndedLog(run.run_id, run.run_key, run.committed_seq, tuple(tail)))
+            if len(self._logs) > KEPT_LOGS:
+                del self._logs[next(iter(self._logs))]
+
+    def find(self, namespace: str, run_id: str) -> EndedLog | None:
+        found = self._logs.get(run_id)
+        return found[1] if found is not None and found[0] == namespace else None
+
+    def drop(self, run_id: str) -> None:
+        """The run is being deleted."""
+        self._logs.pop(run_id, None)
 
 
 class RunWatcher:
@@ -135,10 +171,8 @@ class RunWatcher:
 
     async def _rows(self, log: OpenRun | EndedLog) -> list[LogRow]:
         """At least one row behind the cursor."""
-        if isinstance(log, OpenRun):
-            tail = log.tail
-            if tail and tail[0].first_seq <= self.cursor + 1:
-                return _tail_rows(log, self.cursor)
+        if log.tail and log.tail[0].first_seq <= self.cursor + 1:
+            return _tail_rows(log.tail, self.cursor)
         rows = await self._store.read_rows(log.run_key, self.cursor, BATCH_BYTES)
         if not rows:
             raise NotFoundError(f"run {log.run_id} was deleted", reason=Reason.RUN_NOT_FOUND, runId=log.run_id)
@@ -150,13 +184,13 @@ class RunWatcher:
         return self._codec.filter(row.data, results_only=self._filter[0], omit_payloads=self._filter[1])
 
 
-def _tail_rows(log: OpenRun, after_seq: int) -> list[LogRow]:
+def _tail_rows(tail: Sequence[LogRow], after_seq: int) -> list[LogRow]:
     """Rows in memory behind the cursor, as many as fit one message."""
     rows: list[LogRow] = []
     size = 0
     # From the end: a watcher at the end, the usual one, looks at the last rows only.
     newest: list[LogRow] = []
-    for row in reversed(log.tail):
+    for row in reversed(tail):
         if row.last_seq <= after_seq:
             break
         newest.append(row)

@@ -16,7 +16,7 @@ from runtime_core.engine.lane import suspect_key
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.engine.open_runs import OpenRuns
 from runtime_core.engine.queries import Queries, refuse_not_ended
-from runtime_core.engine.watches import EndedLog, RunWatcher, TreeWatcher
+from runtime_core.engine.watches import EndedLately, EndedLog, RunWatcher, TreeWatcher
 from runtime_core.model.ids import parse_run_id
 from runtime_core.ports import Clock, RunRecord, SegmentCodec, Store
 
@@ -29,6 +29,7 @@ class Watching:
 
     Attributes:
         is_stopping: watchers that would wait leave with their cursors.
+        ended_lately: logs that need not be read from the store.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Watching:
         self._epoch = epoch
         self._watchers: set[RunWatcher] = set()
         self._tree_watchers: dict[str, set[TreeWatcher]] = {}
+        self.ended_lately = EndedLately()
         runs.on_admitted = self._on_admitted
 
     def __len__(self) -> int:
@@ -82,13 +84,13 @@ class Watching:
         call = self._dispatcher.execution(task_token)
 
         async def follow(one_id: str, cursor: int, waiter: ComponentCall | None = None) -> RunWatcher:
-            followed: OpenRun | EndedLog | None = self._runs.find(namespace, one_id)
+            followed: OpenRun | EndedLog | None = self._runs.find(namespace, one_id) or self.ended_lately.find(namespace, one_id)
             if followed is None:
                 record = await self._queries.record(namespace, one_id)
                 followed = self._runs.find(namespace, one_id)
                 if followed is None:
                     refuse_not_ended(record, self._runs)
-                    followed = EndedLog(record, one_id)
+                    followed = EndedLog(one_id, record.run_key, record.next_seq - 1)
             if cursor > followed.committed_seq:
                 raise InvalidArgumentError(
                     f"afterSeq {cursor} lies beyond the log, which ends at {followed.committed_seq}",
