@@ -170,7 +170,9 @@ def submit(
 @app.command()
 def watch(
     run_id: RunArgument,
-    after_seq: Annotated[int, typer.Option("--after-seq", min=0, help="The cursor: what comes behind this event.")] = 0,
+    after_seq: Annotated[
+        int, typer.Option("--after-seq", min=0, help="The cursor: what comes behind this event. Not with --tree.")
+    ] = 0,
     output: Output = None,
     order: OrderOption = Order.BY_COMPLETION,
     tree: Annotated[bool, typer.Option("--tree", help="Also its sub-runs, at any depth.")] = False,
@@ -187,7 +189,8 @@ def watch(
     if tree:
         from gateway.cli.tree_command import watch_tree
 
-        end(watch_tree(run_id, server_options(target, token, tls, ca), output=output, quiet=quiet, as_json=as_json))
+        server = server_options(target, token, tls, ca)
+        end(watch_tree(run_id, server, after_seq=after_seq, output=output, quiet=quiet, as_json=as_json))
     end(
         run_commands.watch(
             run_id,

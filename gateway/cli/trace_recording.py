@@ -6,15 +6,18 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from flowspan.view.events import Outcome
-from flowspan.view.status import ItemResult, RunDescription
-from gateway.authoring.story.attempts import RecordedAttempt, SubRun
+from flowspan.client.run_log import read_log
+from flowspan.view.events import ItemCompleted, Outcome
+from flowspan.view.status import ItemResult, RunDescription, RunStatus
+from gateway.authoring.graph.run_tally import RunTally
+from gateway.authoring.story.attempts import FailedItem, FailedStep, RecordedAttempt, SubRun
 from gateway.authoring.story.page import STYLES, page, plain
 from gateway.authoring.story.telling import tell
 from gateway.cli.exits import UsageError, say
@@ -35,6 +38,10 @@ NAMESPACE: Final = "default"
 """In which an embedded gateway runs what its command submits."""
 MAX_SUB_RUNS: Final = 100
 """Sub-runs that a story names."""
+MAX_DEPTH: Final = 2
+"""So deep below the traced item a story looks for what has failed."""
+MAX_LOOKED_INTO: Final = 3
+"""Sub-runs of one item whose first failed item is told."""
 
 
 class ItemTracer:
@@ -135,16 +142,52 @@ class ItemTracer:
         value = chunk.inputs[position]
         return await client.get_blob_bytes(value.decode("ascii")) if position in chunk.blob_refs else value
 
-    async def _sub_runs(self, client: AsyncClient, run_id: str, index: int) -> list[SubRun]:
-        """Runs that components of this item have started, oldest first."""
+    async def _sub_runs(self, client: AsyncClient, run_id: str, index: int, depth: int = 1) -> list[SubRun]:
+        """Runs that components of this item have started, oldest first; of some that failed the first failed item."""
         assert self._store is not None
         children = await self._store.child_runs(NAMESPACE, run_id)
         found: list[SubRun] = []
+        looked_into = 0
         for child in children:
             if msgspec.json.decode(child.settings, type=_Settings).parentItem == index and len(found) < MAX_SUB_RUNS:
                 status = await client.get(child.run_id)
-                found.append(SubRun(child.run_id, status.description.flow_name, status.status.wire_name))
+                first: FailedItem | None = None
+                if status.items.failed and depth <= MAX_DEPTH and looked_into < MAX_LOOKED_INTO:
+                    looked_into += 1
+                    first = await self._first_failed(client, status, depth)
+                name, items = status.description.flow_name, status.items
+                found.append(SubRun(child.run_id, name, status.status.wire_name, items.failed, items.total, first))
         return found
+
+    async def _first_failed(self, client: AsyncClient, status: RunStatus, depth: int) -> FailedItem | None:
+        """Of a sub-run that has failed items: the one with the lowest index."""
+        page = await client.items(status.run_id, outcomes=[Outcome.FAILED], page_size=1).next_page()
+        if not page:
+            return None
+        index = page[0].item_index
+        item_input = await self._input(client, status.run_id, index)
+        steps = await _failed_steps(client, status, index)
+        below = await self._sub_runs(client, status.run_id, index, depth + 1)
+        return FailedItem(index, item_input, page[0].payload, steps, tuple(below))
+
+
+async def _failed_steps(client: AsyncClient, status: RunStatus, index: int) -> tuple[FailedStep, ...]:
+    """In which steps an item failed, by the log of its run."""
+    flow = parse_flow((await client.get_flow(status.flow_id)).json).flow
+    assert flow is not None
+    tally = RunTally(flow)
+    async with aclosing(read_log(client, status.run_id, status.as_of_seq)) as segments:
+        async for segment in segments:
+            events = [event for event in segment.events if getattr(event, "item_index", None) == index]
+            tally.apply(events)
+            if any(type(event) is ItemCompleted for event in events):
+                break
+    found: list[FailedStep] = []
+    for position, step in enumerate(flow.steps):
+        told = tally.statuses()[f"/steps/{position}"]
+        if told.failed:
+            found.append(FailedStep(step.id, step.component, 1 + told.repeated))
+    return tuple(found)
 
 
 class TracedWriter(ResultWriter):

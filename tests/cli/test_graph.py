@@ -126,6 +126,34 @@ def test_a_run_shows_how_often_each_step_succeeded_and_failed(shell: Shell) -> N
     assert "another flow" in other.err
 
 
+def test_no_step_is_green_in_which_items_failed_and_skips_are_told(shell: Shell) -> None:
+    """Each item is ended by another step: the log has its failures, and the values tell which steps were skipped."""
+    with_plugin(shell)
+    double = {"$step": "double"}
+    flow = FLOW | {
+        "steps": [
+            *FLOW["steps"],
+            {"id": "gift", "component": "/p/double", "input": 1, "skip": {"$step": "check", "path": "$.odd"}},
+            {"id": "last", "component": "/p/check", "input": {"n": double}, "mustExecute": True},
+        ],
+        "output": {"d": double, "g": {"$step": "gift", "onSkip": {"action": "useDefault", "defaultValue": None}}},
+    }
+    shell.write("gifts.json", flow)
+    with shell.server():
+        inputs = '{"n":1}\n{"n":2}\n{"n":3}\n{"n":4}\n{"n":5}\n'
+        (run,) = shell.run("submit", "gifts.json", "--inputs", "-", "--detach", stdin=inputs).lines
+        shell.run("watch", run["runId"], "-q")
+        (graph,) = shell.run("graph", "--run", run["runId"], "--json").lines
+        mermaid = shell.run("graph", "--run", run["runId"], "--format", "mermaid")
+    found = statuses(graph)
+    assert found["check"] == {"success": 4, "failed": 1}
+    assert found["double"] == {"success": 3, "failed": 1}
+    assert found["gift"]["skipped"] == 2
+    assert found["last"] == {"success": 3}
+    assert found["output"] == {"success": 3, "failed": 2}
+    assert "is_failed" in mermaid.out
+
+
 def test_steps_that_are_not_in_the_log_are_told_by_what_the_output_needs(shell: Shell) -> None:
     flow = {
         "name": "two inside",

@@ -137,6 +137,23 @@ def test_watch_tree_follows_sub_runs_and_list_finds_them(served: Run) -> None:
     assert {line["runId"] for line in served("list", "--root", run["runId"], "--json").lines} == {run["runId"], child}
 
 
+def test_watch_tree_of_a_cancelled_run_says_how_many_items_never_started(served: Run) -> None:
+    inputs = "".join(f"{n}\n" for n in range(100))
+    (run,) = served("submit", "sleep.json", "--inputs", "-", "--max-concurrency", "1", "--detach", stdin=inputs).lines
+    assert served("cancel", run["runId"]).code == 0
+    watched = served("watch", run["runId"], "--tree")
+    ended = len(watched.lines)
+    assert watched.code == 1
+    assert f"{ended} of 100 ended, {100 - ended} never started" in watched.err
+    assert ended < 100
+
+
+def test_a_cursor_of_one_run_is_refused_for_a_tree(served: Run) -> None:
+    refused = served("watch", "00000000-0000-7000-8000-000000000000", "--tree", "--after-seq", "3")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--after-seq is a cursor of one run, and --tree follows several" in refused.err
+
+
 def test_submit_says_what_overrides_and_variables_have_no_effect(served: Run) -> None:
     command = ("submit", "noop.json", "--input-json", "1")
     done = served(*command, "--overrides", '{"a":{"value":{"timout":"1s"}}}')

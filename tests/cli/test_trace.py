@@ -112,6 +112,35 @@ def test_the_first_failed_item_is_found_by_itself(traced: Shell) -> None:
     assert story["output"]["error"]["code"] == "COMPONENT_FAILED"
 
 
+def test_the_first_failed_item_of_a_sub_run_is_told_at_two_levels(traced: Shell) -> None:
+    """Its run is in a store that is gone with the command: nobody could ask for it later."""
+    lowest = {
+        "name": "lowest",
+        "steps": [{"id": "check", "component": "/p/check", "input": {"n": {"$input": "$"}, "key": "k"}}],
+        "output": {"$step": "check"},
+    }
+
+    def mapped(name: str, below: dict[str, Any], items: Any) -> dict[str, Any]:
+        given = {"items": items, "workflow": {"$literal": below}}
+        return {"name": name, "steps": [{"id": "all", "component": "/builtin/map", "input": given}], "output": {"$step": "all"}}
+
+    middle = mapped("middle", lowest, {"$input": "$"})
+    middle["steps"].append({"id": "need", "component": "/p/double", "input": {"$step": "all", "path": "$.results[1].value"}})
+    middle["output"] = {"$step": "need"}
+    traced.write("flow.json", mapped("top", middle, {"$input": "$"}))
+    done = traced.run("run", "flow.json", "--input-json", "[[1, 5]]", "--json", "--trace", "0")
+    (story,) = stories(done)
+    (run,) = story["subRuns"]
+    assert (run["flowName"], run["status"], run["failed"], run["total"]) == ("middle", "failed", 1, 1)
+    first = run["firstFailed"]
+    assert (first["itemIndex"], first["input"]) == (0, [1, 5])
+    assert [step["step"] for step in first["steps"]] == ["need"]
+    (below,) = first["subRuns"]
+    assert (below["firstFailed"]["itemIndex"], below["firstFailed"]["input"]) == (1, 5)
+    assert below["firstFailed"]["error"]["message"] == "ValueError: never"
+    assert [step["step"] for step in below["firstFailed"]["steps"]] == ["check"]
+
+
 def test_people_read_it_as_lines_on_stderr(traced: Shell) -> None:
     done = traced.run("run", "flow.json", "--inputs", "in.jsonl", "-q", "--trace", "0", "--trace", "3")
     lines = done.err.splitlines()

@@ -32,6 +32,7 @@ VALUE: Final = Kind.TRUTHY | Kind.NULL | Kind.FALSE
 FALSY: Final = Kind.NULL | Kind.FALSE
 FAILURE: Final = Kind.BROKEN | Kind.THROUGH
 SETTLED: Final = VALUE | Kind.SKIP | FAILURE
+_NONE: Final[frozenset[object]] = frozenset()
 _SCALARS: Final = (b"null", b"false")
 
 Facts = tuple[Kind, ...]
@@ -44,12 +45,18 @@ class FlowReader:
     Attributes:
         plan: compiled without overrides, which a client cannot see.
         paths: per step the paths at which expressions read its output, in the order of `Facts`.
+        required: members that every item's input has, or it was refused.
         reachable: steps that may run at all.
         readers: by the pointer of a reference the step that it reads, or -1.
     """
 
     def __init__(self, plan: FlowPlan) -> None:
         self.plan = plan
+        schema = plan.flow.schemas.input
+        required = schema.get("required") if isinstance(schema, dict) and schema.get("type") == "object" else None
+        self.required: frozenset[object] = (
+            frozenset(one for one in required if type(one) is str) if isinstance(required, list) else _NONE
+        )
         self.paths: list[dict[Path, int]] = [{} for _ in plan.steps]
         self.readers: dict[str, int] = {reference.pointer: -1 for reference in plan.variables}
         mentions: list[set[int]] = []

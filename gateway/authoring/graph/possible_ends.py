@@ -27,6 +27,7 @@ from runtime_core.flow.expressions import (
     StepOutput,
     Variable,
 )
+from runtime_core.flow.plan import PlannedStep
 
 
 class End(IntFlag):
@@ -193,27 +194,8 @@ class PossibleEnds:
         for index, step in enumerate(plan.steps):
             if index in self._logged or self.ends[index] == End.NONE:
                 continue
-            ends, needs_more = End.NONE, False
-            reads = [step.input] if step.skip is None else [step.skip, step.input]
-            passes = True
-            if step.skip is not None:
-                kind = self._evaluate(step.skip)
-                for one, end in (*_PASSES, (Kind.TRUTHY, End.SKIPPED)):
-                    if kind & one:
-                        ends |= end
-                needs_more = bool(kind & Kind.PENDING)
-                passes = bool(kind & FALSY)
-            is_called = False
-            if passes:
-                kind = self._evaluate(step.input)
-                for one, end in _PASSES:
-                    if kind & one:
-                        ends |= end
-                needs_more = needs_more or bool(kind & Kind.PENDING)
-                if kind & VALUE:
-                    is_called = True
-                    ends |= self._ends_of_a_call(index)
-            strict = reads[0].strict if not passes else frozenset().union(*(one.strict for one in reads))
+            ends, needs_more, is_called = self._ends_without_event(step)
+            strict = step.input.strict if step.skip is None else step.skip.strict | step.input.strict
             if index in plan.needed and has_begun and not needs_more and strict <= past:
                 if not is_called:
                     past.add(index)
@@ -223,6 +205,28 @@ class PossibleEnds:
         for index in way.begun:
             if index not in self._logged:
                 self._keep(index, self._ends_of_a_call(index) | (End.NONE if way.outcome is not Outcome.CANCELLED else End(0)))
+
+    def _ends_without_event(self, step: PlannedStep) -> tuple[End, bool, bool]:
+        """How a step may have ended of whose end there is no event; whether steps that it reads may be missing; whether its
+        component may have been called."""
+        ends, needs_more, passes, is_called = End.NONE, False, True, False
+        if step.skip is not None:
+            kind = self._evaluate(step.skip)
+            for one, end in (*_PASSES, (Kind.TRUTHY, End.SKIPPED)):
+                if kind & one:
+                    ends |= end
+            needs_more = bool(kind & Kind.PENDING)
+            passes = bool(kind & FALSY)
+        if passes:
+            kind = self._evaluate(step.input)
+            for one, end in _PASSES:
+                if kind & one:
+                    ends |= end
+            needs_more = needs_more or bool(kind & Kind.PENDING)
+            if kind & VALUE:
+                is_called = True
+                ends |= self._ends_of_a_call(step.index)
+        return ends, needs_more, is_called
 
     def _ends_of_a_call(self, step: int) -> End:
         """Of a call of which the log does not say that it ended."""
@@ -280,7 +284,7 @@ class PossibleEnds:
 
     def _find_the_last(self) -> None:
         """Of all successes the log leaves out one at most: the one that ended the item."""
-        way, plan = self._way, self._plan
+        way = self._way
         if way.outcome is Outcome.CANCELLED:
             return
         able = [index for index, ends in enumerate(self.ends) if index not in self._logged and ends & End.SUCCESS]
@@ -303,16 +307,18 @@ class PossibleEnds:
         way, plan = self._way, self._plan
         if way.error is None or way.error.origin < 0 or way.error.origin != way.last:
             return False
-        expressions: list[Expression] = [plan.output]
-        for index in plan.must_execute:
-            if index not in self._logged:
-                step = plan.steps[index]
-                if self.ends[index] & (End.NONE | End.SUCCESS):
-                    return False
-                expressions.append(step.input if step.skip is None else step.skip)
-                if step.skip is not None and self._evaluate(step.skip) & FALSY:
-                    expressions.append(step.input)
-        return not any(self._evaluate(expression) & Kind.PENDING for expression in expressions)
+        before = list(self.ends)
+        try:
+            for index, step in enumerate(plan.steps):
+                if index in plan.needed and index not in self._logged:
+                    _, needs_more, is_called = self._ends_without_event(step)
+                    if not needs_more and not is_called:
+                        self.ends[index] &= ~End.NONE
+            if any(self.ends[index] & End.NONE for index in plan.must_execute):
+                return False
+            return not self._evaluate(plan.output) & Kind.PENDING
+        finally:
+            self.ends = before
 
     def _require_of_step(self, index: int) -> None:
         """How a step ended says something about what it reads."""
@@ -360,7 +366,10 @@ class PossibleEnds:
             return self._evaluate_coalesce(node)
         if isinstance(node, Variable):
             return VALUE | Kind.BROKEN | (Kind.NOTHING if node.default is None else self._evaluate(node.default))
-        return VALUE | Kind.BROKEN if isinstance(node, InputPath) else VALUE
+        if isinstance(node, InputPath):
+            is_there = len(node.path) == 1 and node.path[0] in self._reader.required
+            return VALUE if is_there else VALUE | Kind.BROKEN
+        return VALUE
 
     def _evaluate_output(self, node: StepOutput) -> Kind:
         ends, found = self.ends[node.index], Kind.NOTHING

@@ -36,7 +36,7 @@ _WORDS_OF_ENDS: Final = {
     End.SKIPPED: "skipped",
     End.CANCELLED: "cancelled",
 }
-_NOT_REACHED: Final = End.NONE | End.THROUGH
+_BEGUN: Final = End.SUCCESS | End.FAILED | End.CANCELLED
 
 
 class _Underway:
@@ -137,9 +137,9 @@ class RunTally:
             self.contradicts += items
         is_told = way.outcome is not Outcome.FAILED or (way.error is not None and way.error.is_elsewhere)
         for index, ends in enumerate(replay.ends):
-            if not ends & ~_NOT_REACHED:
-                continue
             word = _WORDS_OF_ENDS.get(ends)
+            if word is None and not ends & _BEGUN:
+                continue
             found[index][word or "untold"] += items
             if word is None and ends & End.FAILED:
                 found[index]["doubtful"] += items

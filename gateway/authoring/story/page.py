@@ -51,9 +51,24 @@ def _lines(story: dict[str, Any]) -> Iterator[Line]:
         yield from _step(step)
     yield [(outcome, f"  {_SIGNS[outcome]} "), ("name", "output"), ("", f"  {story['output']['why']}")]
     yield from _ending(story["output"], "value")
+    yield from _sub_runs(story, 2)
+
+
+def _sub_runs(story: dict[str, Any], indent: int) -> Iterator[Line]:
     for run in story.get("subRuns", ()):
         name = f" of {run['flowName']}" if run["flowName"] else ""
-        yield _fact("sub-run", f"{run['runId']}{name}, {run['status']}", indent=2)
+        counts = f": {run['failed']:,} of {run['total']:,} failed" if "failed" in run else ""
+        yield _fact("sub-run", f"{run['runId']}{name}, {run['status']}{counts}", indent)
+        item = run.get("firstFailed")
+        if item is None:
+            continue
+        yield [("failed", f"{' ' * (indent + 4)}{_SIGNS['failed']} "), ("name", f"item {item['itemIndex']}")]
+        yield _fact("input", _shown(item["input"]), indent + 6)
+        for step in item["steps"]:
+            tries = f", attempt {step['attempts']}" if step.get("attempts", 1) > 1 else ""
+            yield _fact("failed in", f"step {step['step']}, {step['component']}{tries}", indent + 6)
+        yield [*_fact("error", "", indent + 6), ("error", _error(item["error"]))]
+        yield from _sub_runs(item, indent + 6)
 
 
 def plain(lines: Iterator[Line]) -> str:

@@ -35,11 +35,8 @@ def replay(plan: FlowPlan, item_input: bytes, variables: Sequence[BoundVariable]
     """Run the item through the plan; calls end as recorded, in the order in which they did. Calls of which nothing was
     recorded stay in flight."""
     execution = ItemExecution(plan, item_input, variables)
-    told = Replay(plan, execution)
-    last: dict[int, int] = {}
-    for position, attempt in enumerate(recorded):
-        told.attempts.setdefault(attempt.step_index, []).append(attempt)
-        last[attempt.step_index] = position
+    told = Replay(plan, execution, attempts=attempts_of(recorded))
+    last = {attempt.step_index: position for position, attempt in enumerate(recorded)}
     seen: set[int] = set()
 
     def note(calls: Sequence[int], before: bytes) -> bytes:
@@ -64,3 +61,11 @@ def replay(plan: FlowPlan, item_input: bytes, variables: Sequence[BoundVariable]
             if last[step] == position and execution.result is None and execution.states[step] == IN_FLIGHT:
                 ready = execution.complete(step, attempt.outcome, attempt.payload)
     return told
+
+
+def attempts_of(recorded: Sequence[RecordedAttempt]) -> dict[int, list[RecordedAttempt]]:
+    """By step, in their order."""
+    found: dict[int, list[RecordedAttempt]] = {}
+    for attempt in recorded:
+        found.setdefault(attempt.step_index, []).append(attempt)
+    return found

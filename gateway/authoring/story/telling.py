@@ -7,16 +7,19 @@ from typing import Any
 
 import msgspec
 
+from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
 from flowspan.view.status import ItemResult
 from gateway.authoring.story.attempts import RecordedAttempt, SubRun
 from gateway.authoring.story.reasons import Reasons
-from gateway.authoring.story.replay import Replay, replay
+from gateway.authoring.story.replay import Replay, attempts_of, replay
 from runtime_core.flow.document import OnErrorAction, Step
 from runtime_core.flow.expressions import FAILED, IDLE, IN_FLIGHT, SKIPPED, SUCCESS, WAITING
 from runtime_core.flow.plan import FlowPlan
 from runtime_core.flow.variables import RunVariables
 
+CANCELLED_MESSAGE = "the run was cancelled"
+"""Of the error that items have which a cancel has ended."""
 _STATE_WORDS = {
     IDLE: "not needed",
     WAITING: "not run",
@@ -53,10 +56,14 @@ def tell(
 
     Returns:
         `{runId, itemIndex, outcome, input, steps: [{step, component, status, why, input?, attempts?, onError?, output? |
-        error? | reason?}], output: {why, value? | error? | reason?}, subRuns?}`. Steps stand in the order in which they were
-        called or settled; those that nothing needed come last.
+        error? | reason?}], output: {why, value? | error? | reason?}, subRuns?: [{runId, flowName, status, failed?, total?,
+        firstFailed?: {itemIndex, input, steps: [{step, component, attempts?}], error, subRuns?}}]}`. Steps stand in the
+        order in which they were called or settled; those that nothing needed come last.
     """
-    told = replay(plan, item_input, variables.bound, recorded)
+    is_cancelled = _run_was_cancelled(result)
+    told = replay(plan, item_input, variables.bound, _before_cancel(recorded) if is_cancelled else recorded)
+    if is_cancelled:
+        told.attempts = attempts_of(recorded)
     reasons = Reasons(told)
     began = told.execution.result is None or bool(told.order) or told.execution.states[len(plan.steps)] > IN_FLIGHT
     # Of an item whose input was refused there is nothing to say about steps.
@@ -66,12 +73,29 @@ def tell(
         "itemIndex": result.item_index,
         "outcome": _OUTCOME_WORDS[result.outcome],
         "input": _value(item_input),
-        "steps": [_step(told, reasons, index) for index in (*told.order, *rest)],
+        "steps": [_step(told, reasons, index, is_cancelled=is_cancelled) for index in (*told.order, *rest)],
         "output": {"why": _why_output(told, reasons, result)} | _ending(result.outcome, result.payload, "value"),
     }
     if sub_runs:
-        story["subRuns"] = [{"runId": run.run_id, "flowName": run.flow_name, "status": run.status} for run in sub_runs]
+        story["subRuns"] = [_sub_run(run) for run in sub_runs]
     return redacted(story, variables)
+
+
+def _sub_run(run: SubRun) -> dict[str, Any]:
+    told: dict[str, Any] = {"runId": run.run_id, "flowName": run.flow_name, "status": run.status}
+    if run.failed:
+        told |= {"failed": run.failed, "total": run.total}
+    first = run.first_failed
+    if first is not None:
+        steps = [
+            {"step": one.step, "component": one.component} | ({} if one.attempts is None else {"attempts": one.attempts})
+            for one in first.steps
+        ]
+        item = {"itemIndex": first.item_index, "input": _value(first.input), "steps": steps, "error": _value(first.error)}
+        if first.sub_runs:
+            item["subRuns"] = [_sub_run(below) for below in first.sub_runs]
+        told["firstFailed"] = item
+    return told
 
 
 def redacted(story: dict[str, Any], variables: RunVariables) -> dict[str, Any]:
@@ -94,11 +118,29 @@ def _why_output(told: Replay, reasons: Reasons, result: ItemResult) -> str:
     return reasons.why_output()
 
 
-def _step(told: Replay, reasons: Reasons, index: int) -> dict[str, Any]:
+def _run_was_cancelled(result: ItemResult) -> bool:
+    """Rather than a component that has answered that it was."""
+    if result.outcome is not Outcome.CANCELLED:
+        return False
+    error = result.error
+    return error is not None and error.message == CANCELLED_MESSAGE
+
+
+def _before_cancel(recorded: Sequence[RecordedAttempt]) -> list[RecordedAttempt]:
+    """Without the attempts that the cancel has ended: these have not failed."""
+    return [one for one in recorded if one.outcome is not Outcome.FAILED or not _is_cancel(one.payload)]
+
+
+def _is_cancel(payload: bytes) -> bool:
+    error = _value(payload)
+    return isinstance(error, dict) and error.get("code") == FlowErrorCode.CANCELLED.value
+
+
+def _step(told: Replay, reasons: Reasons, index: int, *, is_cancelled: bool) -> dict[str, Any]:
     step, execution = told.plan.flow.steps[index], told.execution
     state = execution.states[index]
     attempts = told.attempts.get(index, [])
-    status = _STATE_WORDS[state]
+    status = "cancelled" if is_cancelled and state == IN_FLIGHT else _STATE_WORDS[state]
     story: dict[str, Any] = {"step": step.id, "component": step.component, "status": status, "why": reasons.why(index)}
     if index in told.inputs:
         story["input"] = _value(told.inputs[index])

@@ -25,6 +25,9 @@ class Fails:
         self.payload = encode({"code": code, "message": message})
 
 
+CANCEL = encode({"code": "CANCELLED", "message": "the run was cancelled"})
+
+
 class Skips:
     """An answer: the component says that the step is skipped."""
 
@@ -36,9 +39,12 @@ def story_of(
     item_input: Any,
     answers: Mapping[str, list[Any]],
     variables: Mapping[str, Any] | None = None,
+    *,
+    cancelled_at: str = "",
 ) -> dict[str, Any]:
     """Run an item and tell its story. Calls end one after the other, in the order in which they began; each attempt takes
-    10 ms, each pause 50 ms. `answers`: by step id, one per attempt; a step without one never ends."""
+    10 ms, each pause 50 ms. `answers`: by step id, one per attempt; a step without one never ends.
+    `cancelled_at`: the step whose call the run's cancel ends, and the item with it."""
     checked = check_flow(flow).flow
     assert checked is not None
     plan = compile_flow(checked)
@@ -49,6 +55,10 @@ def story_of(
     queue = execution.start()
     while queue and execution.result is None:
         call = queue.pop(0)
+        if call.step.id == cancelled_at:
+            recorded.append(RecordedAttempt(call.step.index, 1, call.input, Outcome.FAILED, CANCEL, now_s, now_s + 0.01))
+            result = ItemResult(4, Outcome.CANCELLED, CANCEL, 0)
+            return tell(plan, bound, encode(item_input), recorded, result, run_id="run-1")
         given = answers.get(call.step.id)
         if given is None:
             continue

@@ -9,7 +9,7 @@ import pytest
 
 from flowspan.view.events import Outcome
 from flowspan.view.status import ItemResult
-from gateway.authoring.story.attempts import SubRun
+from gateway.authoring.story.attempts import FailedItem, FailedStep, SubRun
 from gateway.authoring.story.page import SHOWN_CHARS, page, plain
 from gateway.authoring.story.telling import tell
 from runtime_core.flow.parse import check_flow
@@ -211,7 +211,7 @@ def test_an_item_of_an_earlier_session_is_said_to_be_one() -> None:
     cancelled = ItemResult(0, Outcome.CANCELLED, b'{"code":"CANCELLED","message":"the run was cancelled"}', 0)
     story = tell(plan, plan.bind({}), b'{"n":1}', [], cancelled, run_id="r")
     assert story["output"]["why"] == "the run was cancelled"
-    assert step_of(story, "a")["status"] == "abandoned"
+    assert step_of(story, "a")["status"] == "cancelled"
 
 
 def test_names_cannot_move_the_cursor_either() -> None:
@@ -231,3 +231,45 @@ def test_the_page_is_short_and_cannot_move_the_cursor() -> None:
     assert "  ✓ a  /p/a  step b needs it" in lines
     assert "  ✗ b  /p/b  failed: the output needs it" in lines
     assert any(line.startswith("      attempt 1  0.010 s: COMPONENT_FAILED: bad worse") for line in lines)
+
+
+def test_a_step_that_a_cancel_has_ended_is_told_as_cancelled_and_not_as_failed() -> None:
+    chain = flow(step("a"), step("b", read("a"), onError={"action": "skip"}), step("c", read("b")), output=read("c"))
+    story = story_of(chain, None, {"a": [1]}, cancelled_at="b")
+    told = step_of(story, "b")
+    assert (told["status"], told["attempts"][0]["error"]["code"]) == ("cancelled", "CANCELLED")
+    assert "onError" not in told
+    assert (step_of(story, "a")["status"], step_of(story, "c")["status"]) == ("success", "not run")
+    assert story["output"]["why"] == "the run was cancelled"
+    assert any(line.startswith("  ⊘ b  /p/b  cancelled") for line in plain(page(story)).splitlines())
+
+
+def test_the_first_failed_item_of_a_sub_run_is_told_below_it_without_secrets() -> None:
+    checked = check_flow(
+        CHAIN | {"variablesSchema": {"type": "object", "properties": {"k": {"type": "string", "is_secret": True}}}}
+    )
+    assert checked.flow is not None
+    plan = compile_flow(checked.flow)
+    error = b'{"code":"COMPONENT_FAILED","message":"sold out with abcdefgh"}'
+    below = SubRun("run-3", None, "success", 0, 1)
+    failed = FailedItem(2, b'{"sku":"gone"}', error, (FailedStep("price", "/shop/price", 4),), (below,))
+    runs = [SubRun("run-2", "Price a line", "failed", 1, 3, failed)]
+    result = ItemResult(0, Outcome.CANCELLED, b"", 0)
+    bound = plan.bind({"k": "abcdefgh"})
+    story = tell(plan, bound, b"1", [], result, run_id="run-1", sub_runs=runs)
+    assert story["subRuns"][0]["firstFailed"] == {
+        "itemIndex": 2,
+        "input": {"sku": "gone"},
+        "steps": [{"step": "price", "component": "/shop/price", "attempts": 4}],
+        "error": {"code": "COMPONENT_FAILED", "message": "sold out with ***"},
+        "subRuns": [{"runId": "run-3", "flowName": None, "status": "success"}],
+    }
+    lines = plain(page(story)).splitlines()
+    at = lines.index("  sub-run    run-2 of Price a line, failed: 1 of 3 failed")
+    assert lines[at + 1 :] == [
+        "      ✗ item 2",
+        '        input      {"sku":"gone"}',
+        "        failed in  step price, /shop/price, attempt 4",
+        "        error      COMPONENT_FAILED: sold out with ***",
+        "        sub-run    run-3, success",
+    ]
