@@ -183,8 +183,9 @@ async def _failed_steps(client: AsyncClient, status: RunStatus, index: int) -> t
             if any(type(event) is ItemCompleted for event in events):
                 break
     found: list[FailedStep] = []
+    statuses = tally.statuses()
     for position, step in enumerate(flow.steps):
-        told = tally.statuses()[f"/steps/{position}"]
+        told = statuses[f"/steps/{position}"]
         if told.failed:
             found.append(FailedStep(step.id, step.component, 1 + told.repeated))
     return tuple(found)
