@@ -85,12 +85,13 @@ class Violation:
 class SchemaCheck:
     """A compiled schema; shared by all values that it checks. Make it with `compile_schema`."""
 
-    __slots__ = ("_is_heavy", "_is_valid", "_parts_told", "_places", "_validator")
+    __slots__ = ("_is_heavy", "_is_recursive", "_is_valid", "_parts_told", "_places", "_validator")
 
     def __init__(self, validator: Any, places: _Places) -> None:
         self._validator = validator
         self._is_valid: Callable[[JsonValue], bool] = validator.is_valid
         self._places = None if places.width <= _FEW and not places.wants_unique else places
+        self._is_recursive = places.is_recursive
         self._is_heavy = any(_is_heavy(pattern) for pattern in places.patterns)
         # How large a value may be for its violation to have a place; None: of any size.
         self._parts_told: int | None = None
@@ -121,7 +122,18 @@ class SchemaCheck:
         message = error.message
         if len(message) > MAX_MESSAGE_CHARS:
             message = f"{message[: MAX_MESSAGE_CHARS // 2]} ... {message[-MAX_MESSAGE_CHARS // 2 :]}"
-        return Violation(message, pointer_to(error.instance_path))
+        return Violation(message, self._pointer(value, error))
+
+    def _pointer(self, value: JsonValue, error: jsonschema_rs.ValidationError) -> str:
+        """Where in the value the error is. Its path leaves out names that are empty, so where the value has some, the full
+        account tells (unless the schema is recursive: that could be endless)."""
+        pointer = pointer_to(error.instance_path)
+        if not self._is_recursive and _has_empty_name(value):
+            for told in self._validator.evaluate(value).errors():
+                place = told["instanceLocation"]
+                if told["error"] == error.message and place.replace("/", "") == pointer.replace("/", ""):
+                    return str(place)
+        return pointer
 
 
 def compile_schema(schema: JsonValue, *, mask: str | None = None) -> SchemaCheck:
@@ -195,6 +207,20 @@ def _too_costly(value: JsonValue, places: _Places) -> str | None:
         if left < 0 or len(stack) > left:
             return f"the value is too large to be checked: its schema has up to {places.width} parts for each part of it"
     return None
+
+
+def _has_empty_name(value: JsonValue) -> bool:
+    """Whether some object in a value has a member with the name `""`."""
+    stack = [value]
+    while stack:
+        one = stack.pop()
+        if type(one) is dict:
+            if "" in one:
+                return True
+            stack += one.values()
+        elif type(one) is list:
+            stack += one
+    return False
 
 
 def _is_heavy(pattern: str) -> bool:

@@ -51,6 +51,13 @@ def test_a_violation_names_the_place() -> None:
     assert check.violation({"a/b": [1, 2]}) is None
 
 
+def test_a_member_without_a_name_is_a_place_of_its_own() -> None:
+    check = compile_schema({"properties": {"": {"const": True}, "a": {"properties": {"": {"type": "integer"}}}}})
+    assert check.violation({"": None}) == Violation("true was expected", "/")
+    assert check.violation({"a": {"": "x"}}) == Violation('"x" is not of type "integer"', "/a/")
+    assert check.violation({"": True, "a": {"": 1}}) is None
+
+
 def test_integers_are_compared_exactly() -> None:
     check = compile_schema({"maximum": 9007199254740992})
     assert check.violation(9007199254740992) is None
