@@ -26,6 +26,11 @@ _JOIN_TIMEOUT_S: Final = 5.0
 """Closing waits so long for the thread; it is a daemon, so a process that ends does not wait for it at all."""
 
 
+SETTLE_S: Final = 0.01
+"""What the last calls of a channel leave behind is taken by its loop in this time. All loops of a process share grpc's poller:
+another one that found it later would log that this loop is closed."""
+
+
 class _LoopThread:
     """An event loop in a thread."""
 
@@ -52,6 +57,7 @@ class _LoopThread:
     def close(self) -> None:
         if self._loop.is_closed():
             return
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(SETTLE_S), self._loop).result(_JOIN_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_JOIN_TIMEOUT_S)
         if not self._thread.is_alive():
