@@ -21,6 +21,7 @@ from runtime_core.builtins.server import BuiltinServer
 from runtime_core.calls import CallNaming
 from runtime_core.engine import submits
 from runtime_core.engine.runtime import Runtime
+from runtime_core.engine.watches import RunWatcher
 from runtime_core.limits import Limits
 from runtime_core.model.ids import new_run_id
 from runtime_core.model.json_value import blob_id_of_json
@@ -130,6 +131,8 @@ class Gateway:
             if self.is_dead:
                 raise DisconnectedError from None
             task.cancel()
+            if task.done() and not task.cancelled() and task.exception() is None and isinstance(task.result(), RunWatcher):
+                await task.result().aclose()  # opened for a caller that had gone: its server ends it
             raise
 
     def check_slots(self) -> None:
