@@ -67,6 +67,7 @@ class GatewayObserver:
         self.ended_events = 0
         self.submit_seconds: Final = Histogram(SUBMIT_BOUNDS_S)
         self._clock_s = clock_s
+        self._log = log.bind()  # once: an unbound logger is put together again for each line, told or not
         self._lines = SecondBudget(RUN_LINES_PER_S)
         self._told_refused = 0
 
@@ -89,7 +90,7 @@ class GatewayObserver:
         self.accepted_runs += 1
         self.submit_seconds.observe(latency_s)
         if self._may_log():
-            log.info(
+            self._log.info(
                 "run_accepted",
                 run_id=description.run_id,
                 flow=description.flow_name or description.flow_id,
@@ -109,7 +110,7 @@ class GatewayObserver:
         if self.traces is not None:
             self.traces.on_run_ended(status, trace)
         if self._may_log():
-            log.info(
+            self._log.info(
                 "run_ended",
                 run_id=status.run_id,
                 status=status.status.name.lower(),
@@ -125,6 +126,6 @@ class GatewayObserver:
         if not lines.take(self._clock_s()):
             return False
         if lines.refused > self._told_refused:
-            log.info("run_lines_left_out", lines=lines.refused - self._told_refused)
+            self._log.info("run_lines_left_out", lines=lines.refused - self._told_refused)
             self._told_refused = lines.refused
         return True
