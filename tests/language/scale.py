@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.cli import GARBAGE_THRESHOLDS
 from runtime_core.flow.diagnostics import DiagnosticLog
 from runtime_core.flow.parse import check_flow
 from runtime_core.flow.plan import compile_flow
@@ -109,6 +110,7 @@ def figures(steps: int, repetitions: int) -> dict[str, float]:
 
 
 def main() -> None:
+    gc.set_threshold(*GARBAGE_THRESHOLDS)  # as the command has it; a gateway's are alike
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     for steps in SIZES:
         found = figures(steps, repetitions)
