@@ -221,6 +221,8 @@ def _too_wide(nodes: int, limits: FrameLimits) -> LimitExceededError:
 
 def _longest_name(data: bytes, max_key_bytes: int) -> int:
     """The length of the longest member name, or 0 if none is longer than `max_key_bytes`."""
+    if b'\\"' not in data and not _has_long_gap(data, max_key_bytes):
+        return 0
     if b'\\"' in data:
         return max((len(text) for text, colon in _MAYBE_NAME.findall(data) if colon), default=0)
     # Without escaped quotes every second piece between quotes is a string, and a name is one that a colon follows.
@@ -232,6 +234,13 @@ def _longest_name(data: bytes, max_key_bytes: int) -> int:
         if len(pieces[index]) > max_key_bytes and pieces[index + 1].lstrip(_WHITESPACE).startswith(b":"):
             longest = max(longest, len(pieces[index]))
     return longest
+
+
+def _has_long_gap(data: bytes, length: int) -> bool:
+    """Whether more than `length` bytes may stand between two quotes: then a window of half that length holds none."""
+    window = max(1, length // 2)
+    find = data.find
+    return any(find(b'"', start, start + window) < 0 for start in range(0, len(data) - window + 1, window))
 
 
 def one_line(payload: bytes) -> bytes:
