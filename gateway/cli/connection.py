@@ -177,11 +177,14 @@ async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
     def terminate() -> None:
         nonlocal terminated
         terminated = True
+        loop.remove_signal_handler(signal.SIGINT)  # a second one interrupts at once
         task.cancel()
 
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):  # Windows has no signal handlers on loops
-        loop.add_signal_handler(signal.SIGTERM, terminate)
+        # SIGINT as well: the runner's own handler cancels between any two instructions, also while a future is being settled.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, terminate)
     try:
         return await main
     except asyncio.CancelledError:
@@ -190,4 +193,5 @@ async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
         raise
     finally:
         with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGTERM)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
