@@ -72,8 +72,8 @@ class CallTemplate:
         self.prepared: Any = None
 
 
-class ComponentCall:
-    """One attempt of one step of one item.
+class ComponentCall(msgspec.Struct, eq=False):
+    """One attempt of one step of one item. Known by its identity.
 
     Attributes:
         number: unique in this process, never reused; span id, task token and request id are made of it.
@@ -83,38 +83,22 @@ class ComponentCall:
         deadline_s: monotonic time at which the attempt times out; set at dispatch, moved by waits. Infinite until its server
             says that it began, where the server keeps time-outs itself.
         owner: the engine's handle; opaque to component servers.
-        submits: how often the attempt has submitted the same sub-run; unset until it submits one.
-        is_abandoned: its item has ended without it; unset until then.
-        waited_s: how long the attempt has waited for sub-runs, all in all; unset until a wait is over.
+        submits: how often the attempt has submitted the same sub-run; None until it submits one.
+        is_abandoned: its item has ended without it.
+        waited_s: how long the attempt has waited for sub-runs, all in all.
     """
 
-    __slots__ = (
-        "attempt",
-        "deadline_s",
-        "input",
-        "is_abandoned",
-        "item_index",
-        "number",
-        "owner",
-        "sent_s",
-        "submits",
-        "template",
-        "waited_s",
-    )
-
-    is_abandoned: bool
-    submits: Counter[bytes]
-    waited_s: float
-
-    def __init__(self, number: int, template: CallTemplate, item_index: int, attempt: int, input: bytes, owner: Any) -> None:
-        self.number = number
-        self.template = template
-        self.item_index = item_index
-        self.attempt = attempt
-        self.input = input
-        self.owner = owner
-        self.deadline_s = 0.0
-        self.sent_s = 0.0
+    number: int
+    template: CallTemplate
+    item_index: int
+    attempt: int
+    input: bytes
+    owner: Any
+    deadline_s: float = 0.0
+    sent_s: float = 0.0
+    submits: Counter[bytes] | None = None
+    is_abandoned: bool = False
+    waited_s: float = 0.0
 
     @property
     def idempotency_token(self) -> str:

@@ -96,7 +96,7 @@ class SpanRecorder:
                 "flowspan.component": template.component,
                 "flowspan.attempt": call.attempt,
             }
-            if hasattr(call, "waited_s"):
+            if call.waited_s:
                 attributes["flowspan.waited_s"] = round(call.waited_s, 6)
             status = _OK
             if isinstance(result, CallFailure):

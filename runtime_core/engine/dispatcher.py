@@ -15,17 +15,16 @@ from typing import Final
 
 from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
-from flowspan.view.status import FlowError
-from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, CallTemplate, ComponentCall
+from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, ComponentCall
 from runtime_core.engine.abandonment import take_abandoned
 from runtime_core.engine.delays import DelayQueue
-from runtime_core.engine.lane import Lane, RunLane, SuspectKey, suspect_key
+from runtime_core.engine.lane import Lane, SuspectKey, suspect_key
 from runtime_core.engine.open_run import CommitNote, InstantSteps, OpenRun, StepSite
 from runtime_core.engine.parking import Parking
+from runtime_core.engine.sites import run_lane_of, site_of
 from runtime_core.engine.unreachable import BROKEN_SLOTS, Unreachable
-from runtime_core.flow.retry import retry_policy
 from runtime_core.limits import Limits
-from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, Route, Store
+from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, Store
 
 SWEEP_S: Final = 0.25
 """How often deadlines of executions are looked at: time-outs are late by at most this."""
@@ -106,11 +105,16 @@ class Dispatcher:
     def attach(self, run: OpenRun) -> None:
         """Give a run its sites and lanes. It takes part in scheduling after `enter`."""
         run.instants = self._instants
-        run.sites = [self._site(run, index) for index in range(len(run.plan.steps))]
+        # Somebody who looks on at calls is to see them all.
+        is_watched = self.on_calls_ended is not None
+        run.sites = [
+            site_of(run, step, self._router.resolve(step.component), self.lanes, self._limits, may_be_instant=not is_watched)
+            for step in run.plan.steps
+        ]
         several = run.plan.component_steps > 1
         run.journals_steps = several and any(site.lane.server.journals(site.template.component) for site in run.sites)
         first = next((index for index in run.plan.initial_ready if index < len(run.sites)), None)
-        run.entry = self._run_lane(run, self._inline) if first is None else run.sites[first].run_lane
+        run.entry = run_lane_of(run, self._inline) if first is None else run.sites[first].run_lane
         run.entry.is_entry = True
 
     def enter(self, run: OpenRun) -> None:
@@ -170,39 +174,6 @@ class Dispatcher:
         self._dirty[run] = None
         self.turn_soon()
 
-    def _site(self, run: OpenRun, index: int) -> StepSite:
-        step = run.plan.steps[index]
-        route = self._router.resolve(step.component)
-        if isinstance(route, FlowError):
-            failure = CallFailure(FlowErrorCode(route.code), route.message)
-            route = Route(Unreachable(step.component, failure), step.component)
-        lane = self.lanes.get(route.server)
-        if lane is None:
-            lane = self.lanes[route.server] = Lane(route.server)
-        template = CallTemplate(
-            namespace=run.namespace,
-            run_id=run.run_id,
-            flow_id=run.description.flow_id,
-            step_id=step.id,
-            step_index=index,
-            component=route.component,
-            timeout_s=step.timeout_s if step.timeout_s is not None else self._limits.call_timeout_s,
-            trace_id=run.settings.trace_id,
-            parent_span_id=run.settings.span_id,
-            depth=run.settings.depth,
-            sampled=run.settings.sampled,
-        )
-        policy = retry_policy(step.on_error, step.retry, self._limits.transport_retries)
-        # Somebody who looks on at calls is to see them all.
-        instant = route.server.instant(route.component) if self.on_calls_ended is None else None
-        return StepSite(run, step, template, lane, self._run_lane(run, lane), policy, instant)
-
-    def _run_lane(self, run: OpenRun, lane: Lane) -> RunLane:
-        run_lane = run.lanes.get(lane)
-        if run_lane is None:
-            run_lane = run.lanes[lane] = RunLane(run, lane)
-        return run_lane
-
     # --- what component servers tell (EngineSink)
 
     def on_results(self, results: list[CallResult]) -> None:
@@ -210,12 +181,22 @@ class Dispatcher:
         calls, dirty = self.calls, self._dirty
         if self.on_calls_ended is not None:
             self.on_calls_ended([result for result in results if result[0].number in calls])
+        plain: list[tuple[ComponentCall, bytes]] = []  # successes of one site, told together
+        plain_site: StepSite | None = None
         for call, result in results:
             if calls.pop(call.number, None) is None:
                 continue  # timed out or cancelled meanwhile
             site: StepSite = call.owner
+            if site is not plain_site:
+                if plain:
+                    plain[0][0].owner.run.on_plain_outputs(plain)
+                    plain = []
+                plain_site = site if site.is_plain and not site.lane.suspects.is_trying else None
+                dirty[site.run] = None
+            if site is plain_site and type(result) is bytes:
+                plain.append((call, result))
+                continue
             run = site.run
-            dirty[run] = None
             if type(result) is bytes:
                 run.on_output(call, site, result)
             elif type(result) is CallSkip:
@@ -226,6 +207,8 @@ class Dispatcher:
                 run.on_failure(call, site, result)  # type: ignore[arg-type]
             if site.lane.suspects.is_trying:
                 site.lane.suspects.ended([suspect_key(call)])
+        if plain:
+            plain[0][0].owner.run.on_plain_outputs(plain)
         if len(self.parking):
             for call, _ in results:
                 self.parking.forget(call)
@@ -338,10 +321,12 @@ class Dispatcher:
         if run.has_left:
             self._release(note)
             return True
-        for call in note.granted:
-            lane = call.owner.lane
-            lane.reserved -= 1
-            by_lane.setdefault(lane, []).append(call)
+        for lane, calls in note.granted:
+            lane.reserved -= len(calls)
+            if lane in by_lane:
+                by_lane[lane] += calls
+            else:
+                by_lane[lane] = calls
         for call in note.queued:
             self._queue(call)
         for retry in note.retries:
@@ -379,8 +364,8 @@ class Dispatcher:
 
     def _release(self, note: CommitNote) -> None:
         """What a note would have started is not to start."""
-        for call in note.granted:
-            call.owner.lane.reserved -= 1
+        for lane, calls in note.granted:
+            lane.reserved -= len(calls)
         for retry in note.retries:
             if retry.alone:
                 lane = retry.call.owner.lane
@@ -490,7 +475,7 @@ class Dispatcher:
                 queued.append(call)
         lane.reserved += len(granted)
         if granted:
-            run.grant(granted)
+            run.grant(lane, granted)
         if queued:
             run.enqueue(queued)
         self._dirty[run] = None
@@ -522,12 +507,11 @@ class Dispatcher:
             self._register(lane, calls)
             lane.server.start(calls)
 
-    def _register(self, lane: Lane, calls: Iterable[ComponentCall]) -> None:
-        open_calls = self.calls
+    def _register(self, lane: Lane, calls: Sequence[ComponentCall]) -> None:
+        self.calls.update([(call.number, call) for call in calls])
         now_s = self._clock.monotonic_s()
         since_s = inf if lane.server.keeps_timeouts else now_s
         for call in calls:
-            open_calls[call.number] = call
             call.sent_s = now_s
             call.deadline_s = since_s + call.template.timeout_s
 

@@ -65,9 +65,10 @@ class StepSite:
 
     Attributes:
         instant: what its component does, where that needs no call (`ComponentServer.instant`), or None.
+        is_plain: its items are plain (`FlowPlan.is_plain`), and each takes a call.
     """
 
-    __slots__ = ("instant", "lane", "policy", "run", "run_lane", "step", "template")
+    __slots__ = ("instant", "is_plain", "lane", "policy", "run", "run_lane", "step", "template")
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class StepSite:
         instant: Callable[[bytes], CallAnswer] | None,
     ) -> None:
         self.instant = instant
+        self.is_plain = instant is None and run.plan.is_plain
         self.run = run
         self.step = step
         self.template = template
@@ -116,7 +118,7 @@ class CommitNote:
 
     Attributes:
         tally: where the run then stands, for others to see; None on all but the last row of a flush.
-        granted: calls of items that start; each has a slot reserved at its lane.
+        granted: calls of items that start, with the lane at which each has a slot reserved.
         queued: calls without a reserved slot.
         retries: calls to repeat.
     """
@@ -127,7 +129,7 @@ class CommitNote:
         self.run = run
         self.row = row
         self.tally: Tally | None = None
-        self.granted: list[ComponentCall] = []
+        self.granted: list[tuple[Lane, list[ComponentCall]]] = []
         self.queued: list[ComponentCall] = []
         self.retries: list[Retry] = []
 
@@ -141,6 +143,8 @@ class OpenRun:
     Attributes:
         journals_steps: the end of each step is an event: items have several, and not all run inside the gateway. A success
             that ends its item is not.
+        items: those that have started and not ended, with their states; None for a plain one (`FlowPlan.is_plain`), whose state
+            is made when it is needed.
         parent: the nearest open run above it that a cancel reaches it from, or None. `children`: the other way round, with
             the step whose execution submitted each, as far as that is known since the gateway began.
         abandoned: items that have ended while steps were under way, and these steps; the dispatcher takes them from here.
@@ -215,7 +219,7 @@ class OpenRun:
         self.numbers = iter(numbers)
         self.run_key = 0
         self.epoch = 0
-        self.items: dict[int, ItemExecution] = {}
+        self.items: dict[int, ItemExecution | None] = {}
         self.sites: list[StepSite] = []
         self.instants = InstantSteps()
         self.lanes: dict[Lane, RunLane] = {}
@@ -239,7 +243,7 @@ class OpenRun:
         self._ended_attempts: dict[ItemStep, int] = {}
         self._failures: dict[ItemStep, list[int]] = {}
         self._crashes: dict[ItemStep, int] = {}
-        self._granted: list[ComponentCall] = []
+        self._granted: list[tuple[Lane, list[ComponentCall]]] = []
         self._queued: list[ComponentCall] = []
         self._retries: list[Retry] = []
 
@@ -273,8 +277,16 @@ class OpenRun:
         """Start the next items; return their first calls, which may go out once the claim is durable."""
         machine, plan, items, bound = self.machine, self.plan, self.items, self.variables.bound
         inputs = self.inputs.take(machine.started, count)
+        started = machine.start_items(count)
+        site = self.sites[0] if len(self.sites) == 1 else None
+        if site is not None and site.is_plain:
+            items.update(dict.fromkeys(started))
+            template = site.template
+            # The numbers come last: the end of the others is seen before one is taken.
+            return [ComponentCall(number, template, item_index, 1, item_input, site)
+                    for item_index, item_input, number in zip(started, inputs, self.numbers, strict=False)]  # fmt: skip
         calls: list[ComponentCall] = []
-        for item_index, item_input in zip(machine.start_items(count), inputs, strict=True):
+        for item_index, item_input in zip(started, inputs, strict=True):
             execution = items[item_index] = ItemExecution(plan, item_input, bound)
             try:
                 first = self._calls_for(item_index, execution, execution.start())
@@ -288,31 +300,45 @@ class OpenRun:
                 calls += first
         return calls
 
-    def grant(self, calls: list[ComponentCall]) -> None:
-        """These go out when the next row is durable; their slots are reserved."""
-        self._granted += calls
+    def grant(self, lane: Lane, calls: list[ComponentCall]) -> None:
+        """These go out when the next row is durable; their slots are reserved at `lane`."""
+        self._granted.append((lane, calls))
 
     def enqueue(self, calls: list[ComponentCall]) -> None:
         """These join their lanes when the next row is durable."""
         self._queued += calls
 
+    def on_plain_outputs(self, answers: list[tuple[ComponentCall, bytes]]) -> None:
+        """A component answered for plain items. An output is its item's result, whichever attempt it comes from."""
+        items = self.items
+        is_usual = self.machine.cancel_reason is None
+        ended: list[tuple[int, bytes]] = []
+        for call, output in answers:
+            is_usual = is_usual and call.item_index in items and len(output) <= INLINE_LIMIT
+            ended.append((call.item_index, output))
+        if not is_usual:
+            for call, output in answers:
+                self.on_output(call, call.owner, output)
+            return
+        for item_index, _ in ended:
+            items.pop(item_index, None)
+        self.machine.complete_items(ended)
+
     def on_output(self, call: ComponentCall, site: StepSite, payload: bytes, outcome: Outcome = Outcome.SUCCESS) -> None:
         """A component answered, or says that its step is skipped."""
         item_index = call.item_index
-        execution = self.items.get(item_index)
-        if execution is None:
+        if item_index not in self.items:
             self.let_go(call)  # the item has ended without this step
             return
         if self.machine.cancel_reason is not None:
             self._end_item(item_index, Outcome.CANCELLED, CANCELLED_PAYLOAD)
             return
-        self._complete_step(execution, item_index, site, outcome, payload)
+        self._complete_step(call, site, outcome, payload)
 
     def on_failure(self, call: ComponentCall, site: StepSite, failure: CallFailure) -> None:
         """An attempt failed: it is repeated if its budget allows, else the step has failed."""
         item_index = call.item_index
-        execution = self.items.get(item_index)
-        if execution is None:
+        if item_index not in self.items:
             self.let_go(call)
             return
         if self.machine.cancel_reason is not None:
@@ -329,15 +355,14 @@ class OpenRun:
                 cause = AttemptCause.TRANSPORT_FAILED if budget is Budget.TRANSPORT else AttemptCause.COMPONENT_FAILED
                 self._repeat(call, site, cause, failure, charged=True, delay_s=delay_s, alone=False)
                 return
-        self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
+        self._complete_step(call, site, Outcome.FAILED, failure.payload())
 
     def on_crash(
         self, call: ComponentCall, site: StepSite, failure: CallFailure, *, alone: bool = False, is_guilty: bool = False
     ) -> bool:
         """The process died with this call in flight. True if it is to be tried again (`alone`: as a suspect)."""
         item_index = call.item_index
-        execution = self.items.get(item_index)
-        if execution is None:
+        if item_index not in self.items:
             self.let_go(call)
             return False
         if self.machine.cancel_reason is not None:
@@ -347,7 +372,7 @@ class OpenRun:
             key = (item_index, site.step.index)
             crashes = self._crashes[key] = self._crashes.get(key, 0) + 1
             if crashes >= self._limits.attributable_crashes:
-                self._complete_step(execution, item_index, site, Outcome.FAILED, failure.payload())
+                self._complete_step(call, site, Outcome.FAILED, failure.payload())
                 return False
         self._repeat(call, site, AttemptCause.SERVER_CRASHED, failure, charged=is_guilty, delay_s=0.0, alone=alone)
         return True
@@ -470,10 +495,15 @@ class OpenRun:
 
     # --- inside
 
-    def _complete_step(self, execution: ItemExecution, item_index: int, site: StepSite, outcome: Outcome, payload: bytes) -> None:
+    def _complete_step(self, call: ComponentCall, site: StepSite, outcome: Outcome, payload: bytes) -> None:
         if self._redactor is not None and outcome is not Outcome.SUCCESS:
             payload = self._redactor.payload(payload)
+        item_index = call.item_index
+        execution = self.items[item_index]
         try:
+            if execution is None:  # a plain item: its one call took its input as it stood
+                execution = self.items[item_index] = ItemExecution(self.plan, call.input, self.variables.bound)
+                execution.start()
             ready = execution.complete(site.step.index, outcome, payload)
             if self.journals_steps and (execution.result is None or outcome is not Outcome.SUCCESS):
                 # A success that ends its item is told by the item; of anything else nobody could tell whose it was.
@@ -516,7 +546,7 @@ class OpenRun:
         if self._redactor is not None and outcome is not Outcome.SUCCESS:
             payload = self._redactor.payload(payload)
         execution = self.items.pop(item_index)
-        if self.plan.component_steps > 1 and not self.is_cancelling:
+        if execution is not None and self.plan.component_steps > 1 and not self.is_cancelling:
             running = execution.in_flight()
             if running:
                 self.abandoned[item_index] = running

@@ -84,7 +84,7 @@ class Parking:
         del self._parked[call.number]
         waited_s = now_s - parked.since_s
         call.deadline_s += waited_s
-        call.waited_s = getattr(call, "waited_s", 0.0) + waited_s
+        call.waited_s += waited_s
         return True
 
     def forget(self, call: ComponentCall) -> None:

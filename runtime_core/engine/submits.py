@@ -83,7 +83,8 @@ class Submissions:
         parentage = self._parentage(command)
         key, fingerprint = self._identity(command, parentage)
         call = parentage.call
-        occurrence = 0 if command.request_id or call is None else call.submits[fingerprint]
+        counts = None if command.request_id or call is None else call.submits
+        occurrence = 0 if counts is None else counts[fingerprint]
         lock = None if key is None else (command.namespace, key)
         while lock is not None and (other := self._in_progress.get(lock)) is not None:
             await asyncio.shield(other)
@@ -104,10 +105,8 @@ class Submissions:
                 return await self._repeated(command, existing, fingerprint, call)
         except FlowspanError as error:
             # What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt.
-            if occurrence and error.details.get("outcome") != "unknown":
-                assert parentage.call is not None
-                if parentage.call.submits[fingerprint] == occurrence:
-                    parentage.call.submits[fingerprint] -= 1
+            if counts is not None and error.details.get("outcome") != "unknown" and counts[fingerprint] == occurrence:
+                counts[fingerprint] -= 1
             raise
         finally:
             if lock is not None:
@@ -295,7 +294,7 @@ class Submissions:
         if call is None:
             return None, b""
         fingerprint = request_fingerprint(command)
-        counter: Counter[bytes] | None = getattr(call, "submits", None)
+        counter = call.submits
         if counter is None:
             counter = call.submits = Counter()
         counter[fingerprint] += 1
@@ -350,7 +349,7 @@ def _submitter(call: ComponentCall | None) -> ItemStep | None:
 
 
 def _is_abandoned(call: ComponentCall | None) -> bool:
-    return call is not None and getattr(call, "is_abandoned", False)
+    return call is not None and call.is_abandoned
 
 
 def _refuse_cancelled(call: ComponentCall | None, command: SubmitRun) -> None:

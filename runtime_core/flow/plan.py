@@ -11,7 +11,7 @@ from flowspan.errors import InvalidArgumentError
 from runtime_core.flow.diagnostics import MAX_SHOWN, DiagnosticLog, flow_invalid, worst_first
 from runtime_core.flow.document import Flow, OnError, RetrySettings, Step
 from runtime_core.flow.expression_syntax import ExpressionCompiler
-from runtime_core.flow.expressions import IDLE, WAITING, Expression, StepOutput, branches_within, encode_value
+from runtime_core.flow.expressions import IDLE, WAITING, Expression, StepOutput, WholeInput, branches_within, encode_value
 from runtime_core.flow.graph import dependents_of, reachable_steps
 from runtime_core.flow.overrides import apply_overrides
 from runtime_core.flow.parse import check_flow
@@ -77,6 +77,8 @@ class FlowPlan:
         initial_ready: nodes that wait for nothing, in the order of the document.
         must_execute: indexes of such steps, in the order of the document.
         passed_on: the step whose output is the flow's as it stands, where nothing else is waited for; else -1.
+        is_plain: one step takes an item's input as it stands, and its output is the flow's: the way of most runs over many
+            items. Such an item needs no state of its own until something goes wrong.
         input_check: what an item's input must fit before anything runs, or None.
         variables: references to variables; `bind` gives each its value.
     """
@@ -95,6 +97,7 @@ class FlowPlan:
     initial_ready: tuple[int, ...]
     must_execute: tuple[int, ...]
     passed_on: int
+    is_plain: bool
     input_check: SchemaCheck | None
     variables: tuple[VariableReference, ...]
 
@@ -134,6 +137,7 @@ def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
     if log.has_fatal:
         raise flow_invalid(log.findings)
     must = tuple(step.index for step in steps if step.must_execute)
+    passed_on = _passed_on(output, must)
     # The condition comes first: what only the input needs is not needed before it is known not to be skipped.
     strict = (*(step.input.strict if step.skip is None else step.skip.strict for step in steps), output.strict)
     needed = reachable_steps(strict[:-1], [*output.strict, *must])
@@ -159,7 +163,12 @@ def compile_flow(flow: Flow, overrides: JsonValue = None) -> FlowPlan:
         initial_waiting=tuple(len(nodes) if lives else 0 for nodes, lives in zip(strict, alive, strict=True)),
         initial_ready=tuple(node for node, lives in enumerate(alive) if lives and not strict[node]),
         must_execute=must,
-        passed_on=_passed_on(output, must),
+        passed_on=passed_on,
+        is_plain=len(steps) == 1
+        and passed_on == 0
+        and type(steps[0].input) is WholeInput
+        and steps[0].skip is None
+        and flow.schemas.input_check is None,
         input_check=flow.schemas.input_check,
         variables=tuple(compiler.variables),
     )

@@ -182,6 +182,22 @@ class RunMachine:
         self._pending.append(ItemCompleted(item_index, outcome, payload, is_blob))
         return True
 
+    def complete_items(self, results: Sequence[tuple[int, bytes]]) -> None:
+        """`complete_item` with SUCCESS for many: (item, payload)."""
+        outcomes, seqs, push, started, seq = self.outcomes, self.seqs, self._pending.append, self.started, self.seq
+        success = Outcome.SUCCESS
+        before = seq
+        for item_index, payload in results:
+            if outcomes[item_index] or item_index >= started:
+                continue
+            outcomes[item_index] = 1
+            seq += 1
+            seqs[item_index] = seq
+            self.result_bytes += len(payload)
+            push(ItemCompleted(item_index, success, payload))
+        self.seq = seq
+        self.success += seq - before
+
     def complete_step(self, item_index: int, step_index: int, outcome: Outcome, payload: bytes) -> None:
         """A component step of a running item ended."""
         self._push(StepCompleted(item_index, step_index, outcome, payload))
