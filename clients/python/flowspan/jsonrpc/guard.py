@@ -6,7 +6,8 @@ and member names without bound, and nesting or width that would exhaust a reader
 
 The parser (`msgspec.Raw`) already refuses bad syntax, bad escapes, lone surrogates, control characters, NUL, byte order
 marks, NaN and Infinity while it skips a value. The rest is decided in two stages: a cheap test on the whole text (C speed,
-may be wrong only towards suspicion), and the exact one on texts that looked suspicious.
+may be wrong only towards suspicion), and the exact one on texts that looked suspicious. Of a text that consists of a few
+long strings only the outline is judged: a pass over 1 MB takes 0.3 to 1 ms, finding the ends of its strings 0.03 ms.
 """
 
 from __future__ import annotations
@@ -41,6 +42,16 @@ _ONE_BRACKET: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _NOT_SKELETON: Final = bytes(set(_NOT_BRACKETS) - set(b'"'))
 _WHITESPACE: Final = b" \t\r\n"
+_OUTLINED_BYTES: Final = 8192
+"""Shorter texts are judged as they are."""
+_BYTES_PER_QUOTE: Final = 1024
+"""Texts with more quotes than one in so many bytes are judged as they are: each quote takes a turn of a loop."""
+_LONG_STRING: Final = 64
+"""Shorter strings stay in the outline."""
+_MAYBE_AFTER_NAME: Final = (b":", b"")
+"""What follows a string that is a name, or may be one behind more white space. A value at the end of a text is kept, too."""
+_MAX_BACKSLASHES: Final = 64
+"""Before one quote; texts with more of them are judged as they are."""
 _BYTE_ORDER_MARKS: Final = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 
@@ -61,7 +72,7 @@ def check_payload(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
 
 def check_payloads(payloads: Sequence[bytes], limits: FrameLimits = DEFAULT_LIMITS) -> None:
     """`check_payload` for many documents at a fraction of the cost. The error's details name the `index` of the first bad one."""
-    whole = b"\n".join(payloads)
+    whole = payloads[0] if len(payloads) == 1 else b"\n".join(payloads)
     # Bytes of one document cannot complete a character of the next: outside strings the parser takes no byte above 127.
     suspicious = numbers_look_bad(whole, limits)
     if not suspicious and not whole.isascii():
@@ -124,9 +135,44 @@ def too_deep(max_depth: int) -> LimitExceededError:
     )
 
 
+def outline(data: bytes) -> bytes:
+    """Syntactically valid documents without the contents of long string values: names, nesting and numbers are the same.
+
+    Gives back `data` itself where little would be left out.
+    """
+    if len(data) < _OUTLINED_BYTES:
+        return data
+    quotes_left = len(data) // _BYTES_PER_QUOTE
+    find = data.find
+    pieces: list[bytes] = []
+    kept_from = 0
+    start = find(b'"')
+    while start >= 0:
+        end = find(b'"', start + 1)
+        while end > 0 and data[end - 1] == 0x5C:
+            backslashes = 1
+            while data[end - 1 - backslashes] == 0x5C:
+                backslashes += 1
+                if backslashes > _MAX_BACKSLASHES:
+                    return data
+            if backslashes % 2 == 0:
+                break
+            quotes_left -= 1
+            end = find(b'"', end + 1) if quotes_left >= 0 else -1
+        quotes_left -= 2
+        if end < 0 or quotes_left < 0:
+            return data
+        if end - start > _LONG_STRING and data[end + 1 : end + 64].lstrip(_WHITESPACE)[:1] not in _MAYBE_AFTER_NAME:
+            pieces.append(data[kept_from : start + 1])
+            kept_from = end
+        start = find(b'"', end + 1)
+    pieces.append(data[kept_from:])
+    return b"".join(pieces)
+
+
 def numbers_look_bad(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> bool:
     """Whether `data` (any number of documents) may hold a number that is too long or too big. False is certain, true is not."""
-    classes = data.translate(_NUMBER_CLASSES)
+    classes = outline(data).translate(_NUMBER_CLASSES)
     # A literal has at most one exponent mark, so one of its two sides makes up half of the excess.
     return _OVERFLOW_HINT in classes or b"0" * (limits.max_number_chars // 2) in classes
 
@@ -156,6 +202,18 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
 
     `envelope_depth` is how many levels of `data` belong to the protocol and not to a value.
     """
+    outlined = outline(data)
+    if outlined is not data:
+        try:
+            _check_structure(outlined, limits, envelope_depth)
+        except LimitExceededError:
+            pass  # What is told comes from the whole.
+        else:
+            return
+    _check_structure(data, limits, envelope_depth)
+
+
+def _check_structure(data: bytes, limits: FrameLimits, envelope_depth: int) -> None:
     max_depth = limits.max_depth + envelope_depth
     containers = data.count(b"{") + data.count(b"[")
     # Nodes first: what passes is small enough for the slower checks, whatever it is made of.
