@@ -127,6 +127,11 @@ class CallNaming:
         """16 hex digits."""
         return f"{self.span_prefix}{number:010x}"
 
+    @property
+    def token_prefix(self) -> str:
+        """What every task token of this process begins with; the call's number in hex follows."""
+        return f"{self.secret}-"
+
     def task_token(self, number: int) -> str:
         return f"{self.secret}-{number:x}"
 

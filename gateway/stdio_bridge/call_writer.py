@@ -9,17 +9,16 @@ from typing import Final
 
 from flowspan.errors import FlowspanError
 from flowspan.jsonrpc import Session
+from flowspan.jsonrpc.bulk import SMALL_BYTES
 from gateway.stdio_bridge.call_results import too_long
 from gateway.stdio_bridge.execute_lines import ExecuteLines
 from gateway.stdio_bridge.handshake import ServerKind
 from gateway.stdio_bridge.process import ComponentProcess
-from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_LINES, FLUSH_LINES
+from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_CALLS, FLUSH_CALLS
 from runtime_core.calls import CallFailure, CallNaming, CallTemplate, ComponentCall
 
 _BACKLOG_POLL_S: Final = 0.002
 """How often a pipe that was full is looked at while calls wait for it."""
-
-MakeLine = Callable[[ComponentCall], bytes]
 
 
 class CallWriter:
@@ -90,39 +89,50 @@ class CallWriter:
             self._backlog_timer = None
 
     def _write_calls(self, calls: Sequence[ComponentCall]) -> None:
+        flush_calls = FIRST_FLUSH_CALLS
+        position = 0
+        while position < len(calls):
+            self._write_batch(calls[position : position + flush_calls])
+            position += flush_calls
+            flush_calls = min(2 * flush_calls, FLUSH_CALLS)
+            if position < len(calls) and self._process.write_buffer_bytes > BACKLOG_BYTES:
+                self._keep(calls[position:])
+                return
+
+    def _write_batch(self, calls: Sequence[ComponentCall]) -> None:
+        """One write."""
         template: CallTemplate | None = None
-        make_line: MakeLine = _no_line
+        prepared: ExecuteLines | None = None
         lines: list[bytes] = []
         numbers: list[int] = []
-        max_line_bytes = self._max_line_bytes
-        flush_lines = FIRST_FLUSH_LINES
-        for position, call in enumerate(calls):
+        single_numbers: list[int] = []
+        in_bulk: list[ComponentCall] = []
+        for call in calls:
             if call.template is not template:
+                if in_bulk and prepared is not None:
+                    lines.append(prepared.bulk_line(in_bulk))
+                    in_bulk = []
                 template = call.template
-                make_line = self._prepare(template)
-            line = make_line(call)
-            if not line:
-                continue
-            if len(line) > max_line_bytes:
-                self._refuse(call, too_long("input", max_line_bytes, len(line)))
-                continue
-            lines.append(line)
-            numbers.append(call.number)
-            if len(lines) == flush_lines:
-                self._flush(lines, numbers)
-                lines, numbers = [], []
-                flush_lines = min(2 * flush_lines, FLUSH_LINES)
-                if self._process.write_buffer_bytes > BACKLOG_BYTES:
-                    self._keep(calls[position + 1 :])
-                    return
+                prepared = self._prepare(call)
+            if prepared is None:
+                self._refuse_unnamed(call)
+            elif prepared.is_bulk and len(call.input) <= SMALL_BYTES:
+                in_bulk.append(call)
+                numbers.append(call.number)
+            else:
+                line = prepared.line(call)
+                if len(line) > self._max_line_bytes:
+                    self._refuse(call, too_long("input", self._max_line_bytes, len(line)))
+                    continue
+                lines.append(line)
+                single_numbers.append(call.number)
+        if in_bulk and prepared is not None:
+            lines.append(prepared.bulk_line(in_bulk))
         if lines:
-            self._flush(lines, numbers)
-
-    def _flush(self, lines: list[bytes], numbers: list[int]) -> None:
-        # Opened first: the answer may come as soon as the bytes are out.
-        self._session.register(numbers)
-        if not self._process.write(b"".join(lines) if len(lines) > 1 else lines[0]):
-            self._undelivered.update(numbers)
+            # Opened first: the answer may come as soon as the bytes are out. Those in bulk are known by their owner alone.
+            self._session.register(single_numbers)
+            if not self._process.write(lines if len(lines) > 1 else lines[0]):
+                self._undelivered.update(numbers, single_numbers)
 
     def _keep(self, calls: Sequence[ComponentCall]) -> None:
         self._backlog.extend(calls)
@@ -138,16 +148,15 @@ class CallWriter:
         self._backlog.clear()
         self._write_calls(calls)
 
-    def _prepare(self, template: CallTemplate) -> MakeLine:
-        """How lines of this template are made; b"" where the server cannot be asked for it (then the call is ended)."""
-        kind = self._kind
+    def _prepare(self, call: ComponentCall) -> ExecuteLines | None:
+        """How lines of this call's template are made; None where the server cannot be asked for it."""
+        kind, template = self._kind, call.template
         assert kind is not None
         prepared = template.prepared
         if type(prepared) is not ExecuteLines or prepared.kind is not kind:
             name = kind.wire_name(template.component)
             if isinstance(name, FlowspanError):
-                failure = CallFailure(name.row.flow, f"plugin {self._plugin!r}: {name.message}")
-                return lambda call: self._no_line_of(call, failure)
+                return None
             stepflow = kind.declaration.dialect == "stepflow"
             prepared = template.prepared = ExecuteLines(
                 self._naming,
@@ -159,14 +168,13 @@ class CallWriter:
                 sends_timeout=kind.declaration.timeouts,
                 sends_item=not stepflow,
                 sends_token=stepflow or not kind.declaration.derives_tokens,
+                bulk=kind.declaration.bulk,
             )
         self.namespaces.add(template.namespace)
-        return prepared.line
+        return prepared
 
-    def _no_line_of(self, call: ComponentCall, failure: CallFailure) -> bytes:
-        self._refuse(call, failure)
-        return b""
-
-
-def _no_line(_call: ComponentCall) -> bytes:
-    return b""
+    def _refuse_unnamed(self, call: ComponentCall) -> None:
+        assert self._kind is not None
+        name = self._kind.wire_name(call.template.component)
+        assert isinstance(name, FlowspanError)
+        self._refuse(call, CallFailure(name.row.flow, f"plugin {self._plugin!r}: {name.message}"))

@@ -1,16 +1,19 @@
-"""Request lines of `components/execute`, made by splicing bytes: what all calls of a step share is prepared once.
+"""Request lines of `components/execute` and `$/execute`, made by splicing bytes: what all calls of a step share is prepared once.
 
-A line costs one formatting operation and one hash per call; the input goes in unparsed.
+A line costs one formatting operation and one hash per call; the input goes in unparsed. In bulk what is shared is sent once for
+many calls, and a call costs some ten bytes beside its input instead of four hundred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from flowspan.idempotency import IdempotencyTokens
 from flowspan.jsonrpc import one_line
+from flowspan.jsonrpc.bulk import BulkOrigin, encode_execute_many, execute_many_head
 from runtime_core.calls import CallNaming, CallTemplate, ComponentCall
 
 _text = msgspec.json.encode
@@ -22,9 +25,10 @@ class ExecuteLines:
 
     Attributes:
         kind: what the caller compares to know whether the lines still fit; see `gateway.stdio_bridge.handshake.ServerKind`.
+        is_bulk: small inputs go in bulk.
     """
 
-    __slots__ = ("_format", "_sends_item", "_sends_token", "_tokens", "kind")
+    __slots__ = ("_bulk_head", "_format", "_sends_item", "_sends_token", "_tokens", "is_bulk", "kind")
 
     def __init__(
         self,
@@ -38,19 +42,26 @@ class ExecuteLines:
         sends_timeout: bool,
         sends_item: bool = True,
         sends_token: bool = True,
+        bulk: bool = False,
     ) -> None:
         """`component`, `flow_id`: as the server writes them (dialects differ).
 
         `repeats_origin`: run, flow and step stand beside the input too. Some releases of the older SDKs (0.3, 0.5) look for
         them there only, and leave a request without them unanswered.
         `sends_item`: the item's index stands beside the input. `sends_token`: the idempotency token does; a server that derives
-        it saves its hash.
+        it saves its hash. `bulk`: it takes many calls in one line.
         """
         self.kind = kind
+        self.is_bulk = bulk
         self._tokens = IdempotencyTokens(template.run_id, template.step_id)
         span = naming.span_prefix + "%010x"
         flags = "01" if template.sampled else "00"
         run_id, step_id, flow = _escaped(template.run_id), _escaped(template.step_id), _escaped(flow_id)
+        timeout_ms = min(round(template.timeout_s * 1000), MAX_TIMEOUT_MS) if sends_timeout else None
+        origin = BulkOrigin(template.trace_id, template.run_id, flow_id, template.step_id, flags)
+        self._bulk_head = (
+            execute_many_head(component, origin, naming.span_prefix, naming.token_prefix, timeout_ms) if bulk else b""
+        )
         pieces = (
             b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":',
             _escaped(component),
@@ -67,11 +78,15 @@ class ExecuteLines:
             f',"traceparent":"00-{template.trace_id}-{span}-{flags}"}},"taskToken":"{naming.secret}-%x"'.encode(),
             b',"itemIndex":%d' if sends_item else b"",
             b',"idempotencyToken":"%b"' if sends_token else b"",
-            b',"timeoutMs":%d}}\n' % min(round(template.timeout_s * 1000), MAX_TIMEOUT_MS) if sends_timeout else b"}}\n",
+            b',"timeoutMs":%d}}\n' % timeout_ms if timeout_ms is not None else b"}}\n",
         )
         self._format = b"".join(pieces)
         self._sends_item = sends_item
         self._sends_token = sends_token
+
+    def bulk_line(self, calls: Sequence[ComponentCall]) -> bytes:
+        """One `$/execute` for calls of this template whose inputs are small (`flowspan.jsonrpc.bulk.SMALL_BYTES`)."""
+        return encode_execute_many(self._bulk_head, calls)
 
     def line(self, call: ComponentCall) -> bytes:
         """The request, with its newline."""

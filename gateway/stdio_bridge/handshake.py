@@ -21,7 +21,7 @@ DEFAULT_CAPACITY: Final = 256
 
 INITIALIZE_PARAMS: Final = (
     b'{"runtimeProtocolVersion":1,"runtime_protocol_version":1,"protocolVersions":[1],'
-    b'"capabilities":{"cancel":true,"watch":true,"drain":true}}'
+    b'"capabilities":{"cancel":true,"watch":true,"drain":true,"bulk":true}}'
 )
 """Both spellings: servers of the older generation know only snake_case."""
 
@@ -51,6 +51,7 @@ class ServerDeclaration:
         cancel_ack: whether it confirms `$/cancel`.
         ping, shutdown: whether it answers these requests.
         derives_tokens: whether it derives idempotency tokens itself, from the ids that it is sent.
+        bulk: whether it takes `$/execute` and answers with `$/outputs`. Tokens are not sent in bulk: it has to derive them.
     """
 
     dialect: Dialect
@@ -62,6 +63,7 @@ class ServerDeclaration:
     ping: bool = False
     shutdown: bool = False
     derives_tokens: bool = False
+    bulk: bool = False
 
     @property
     def is_trusted_with_timeouts(self) -> bool:
@@ -144,6 +146,7 @@ def read_initialize(result: bytes, forced_dialect: Dialect | None) -> ServerDecl
         started=capabilities.get("started") is True,
         cancel_ack=capabilities.get("cancelAck") is True,
         derives_tokens=capabilities.get("derivesTokens") is True,
+        bulk=capabilities.get("bulk") is True and capabilities.get("derivesTokens") is True and dialect == "flowspan",
         ping=capabilities.get("ping") is True,
         shutdown=capabilities.get("shutdown") is True,
     )

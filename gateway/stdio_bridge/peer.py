@@ -20,6 +20,7 @@ from flowspan.jsonrpc import (
     NoiseMeter,
     NoiseReceived,
     NotificationReceived,
+    OutputsReceived,
     ProtocolViolation,
     RequestId,
     RequestReceived,
@@ -154,6 +155,7 @@ class ComponentPeer:
         components, duplicates = await self._list_components()
         self.kind = self._owner.same_kind(ServerKind(declaration, components, duplicates))
         self._writer.open(self.kind, self.max_line_bytes)
+        self._session.takes_outputs = declaration.bulk
         self._up_since = self._loop.time()
         self.capacity = min(plugin.capacity or declaration.capacity or DEFAULT_CAPACITY, MAX_CAPACITY)
         return self.kind
@@ -288,13 +290,31 @@ class ComponentPeer:
     def _on_stdout(self, data: bytes) -> None:
         results: list[CallResult] = []
         for event in self._session.receive(data):
-            if type(event) is ResponsesReceived:
+            if type(event) is OutputsReceived:
+                self._take_outputs(event.outputs, results)
+            elif type(event) is ResponsesReceived:
                 self._take_answers(event.answers, results)
             else:
                 self._take(event)
         self._liveness.on_read(self._session.partial_bytes, self._loop.time())
         if results:
             self._owner.on_peer_results(self, results)
+
+    def _take_outputs(self, outputs: Sequence[tuple[int, bytes]], results: list[CallResult]) -> None:
+        """Successes of calls that went out in bulk. One that is not held has timed out, or was answered before."""
+        pop = self.calls.pop
+        max_output_bytes = self.plugin.max_output_bytes
+        for number, output in outputs:
+            call = pop(number, None)
+            if call is None:
+                continue
+            if len(output) <= max_output_bytes:
+                results.append((call, output))
+            else:
+                results.append((call, too_long("output", max_output_bytes, len(output))))
+            if self.parked or self.alone:
+                self.parked.discard(number)
+                self.alone.discard(number)
 
     def _take_answers(
         self, answers: Sequence[tuple[RequestId, bytes | None, WireError | None]], results: list[CallResult]

@@ -43,6 +43,7 @@ from flowspan.jsonrpc import (
     printable,
     wire_error,
 )
+from flowspan.jsonrpc.bulk import EXECUTE, AnswerBatch, decode_execute_many
 
 _Value = TypeVar("_Value")
 
@@ -83,7 +84,7 @@ class Connection:
         self.watches = Watches()
         self._executions: dict[RequestId, Execution] = {}
         self._to_threads: list[Execution] = []
-        self._out: list[bytes] = []
+        self._out = AnswerBatch()
         self._flush_scheduled = False
         self._finished: deque[tuple[Execution, bytes | None, WireError | None]] = deque()
         self._answer_lock = threading.Lock()
@@ -117,7 +118,7 @@ class Connection:
                     self._methods.log.exception("a message could not be handled")
                     if isinstance(event, RequestReceived) and self._session.is_open_request(event.id):
                         bug = FlowspanError("a bug in the component server; its log says more", reason=Reason.INTERNAL)
-                        self._out.append(self._session.fail(event.id, bug))
+                        self._out.add_line(self._session.fail(event.id, bug))
         finally:
             if self._late:
                 late, self._late = self._late, []
@@ -149,7 +150,10 @@ class Connection:
     def _send(self, line: bytes) -> None:
         if not line:
             return  # The session is closed.
-        self._out.append(line)
+        self._out.add_line(line)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush)
@@ -159,10 +163,8 @@ class Connection:
         self._flush_now()
 
     def _flush_now(self) -> None:
-        out = self._out
-        if out:
-            self._write(out[0] if len(out) == 1 else b"".join(out))
-            out.clear()
+        if self._out:
+            self._write(self._out.take())
 
     # ---------------------------------------------------------------- executions
 
@@ -175,27 +177,56 @@ class Connection:
             params = decode_execute(event.params)
         except msgspec.DecodeError as error:
             refusal = InvalidArgumentError(f"components/execute: {error}")
-            self._out.append(self._session.fail(request_id, refusal))
+            self._out.add_line(self._session.fail(request_id, refusal))
             return
         component = self._components.get(params.component)
         if component is None or not self._methods.initialized:
-            self._out.append(self._session.fail(request_id, self._refusal(params.component)))
+            self._out.add_line(self._session.fail(request_id, self._refusal(params.component)))
             return
-        kind = component.kind
-        if kind is Kind.INLINE and not component.takes_context:
-            try:
-                output = encode_value(component.function(component.read_input(params.input)))
-            except (Exception, SystemExit) as error:
-                self._out.append(self._session.fail(request_id, failure_of(error)))
-            else:
-                self._out.append(self._session.respond(request_id, b'{"output":' + output + b"}"))
+        self._begin(Execution(request_id, component, params.input, event.params, params.timeoutMs))
+
+    def _execute_many(self, params: bytes) -> None:
+        """Executions that came in bulk."""
+        try:
+            many = decode_execute_many(params)
+        except (msgspec.DecodeError, RecursionError):
+            self._methods.log.exception("%s cannot be read; nobody could say which executions are lost", EXECUTE)
+            self._loop.call_soon(self._on_shutdown)
             return
-        execution = Execution(request_id, component, params.input, event.params, params.timeoutMs)
+        if self._draining:
+            self._late += [call.number for call in many.calls]
+            return
+        out = self._out
+        component = self._components.get(many.component)
+        if component is None or not self._methods.initialized:
+            refusal = wire_error(self._refusal(many.component))
+            for call in many.calls:
+                out.add_failure(call.number, refusal)
+            return
+        if component.kind is Kind.INLINE and not component.takes_context:
+            function, read_input = component.function, component.read_input
+            for call in many.calls:
+                try:
+                    output = encode_value(function(read_input(call.input)))
+                except (Exception, SystemExit) as error:
+                    out.add_failure(call.number, failure_of(error))
+                else:
+                    out.add_output(call.number, output)
+                if len(out) >= EARLY_FLUSH_ANSWERS:
+                    self._flush_now()
+            return
+        for call in many.calls:
+            self._begin(Execution(call.number, component, call.input, call, many.timeoutMs, many))
+            if len(out) >= EARLY_FLUSH_ANSWERS:
+                self._flush_now()
+
+    def _begin(self, execution: Execution) -> None:
+        kind = execution.component.kind
         if kind is Kind.INLINE:
             execution.began_s = self.monotonic()
             self._finish(execution, *self._call(execution))
             return
-        self._executions[request_id] = execution
+        self._executions[execution.request_id] = execution
         if kind is Kind.ASYNC:
             execution.task = self._loop.create_task(self._run_async(execution))
         else:
@@ -261,42 +292,53 @@ class Connection:
         finished = self._finished
         if not finished:
             return
-        lines: list[bytes] = []
+        out = AnswerBatch()
         with self._answer_lock:
             while finished:
-                line = self._answer_line(*finished.popleft())
-                if line:
-                    lines.append(line)
-            if lines:
-                self._write(b"".join(lines))
+                self._answer_with(out, *finished.popleft())
+            if out:
+                self._write(out.take())
         if self._ending:
             self.on_loop(self.end_when_idle)
 
     def _finish(self, execution: Execution, output: bytes | None, failure: WireError | None) -> None:
         """An async or inline component is done."""
-        self._send(self._answer_line(execution, output, failure))
+        self._answer_with(self._out, execution, output, failure)
+        if self._out:
+            self._flush_soon()
         if self._ending:
             self.end_when_idle()
 
-    def _answer_line(self, execution: Execution, output: bytes | None, failure: WireError | None) -> bytes:
-        """The answer of a component that is done; nothing if it was answered before."""
+    def _answer_with(self, out: AnswerBatch, execution: Execution, output: bytes | None, failure: WireError | None) -> None:
+        """Put the answer of a component that is done into `out`; nothing if it was answered before."""
         if execution.calls:
             self.on_loop(_cancel_all, list(execution.calls))
         self._executions.pop(execution.request_id, None)
         if execution.answered:
-            return b""
+            return
         execution.answered = True
         if failure is not None:
-            return self._session.fail(execution.request_id, _CANCELLED if execution.stop else failure)
+            self._put_failure(out, execution, _CANCELLED if execution.stop else failure)
+            return
         assert output is not None
-        return self._session.respond(execution.request_id, b'{"output":' + output + b"}")
+        if execution.bulk is None:
+            out.add_line(self._session.respond(execution.request_id, b'{"output":' + output + b"}"))
+        elif not self._closed:
+            out.add_output(execution.number, output)
+
+    def _put_failure(self, out: AnswerBatch, execution: Execution, error: WireError) -> None:
+        if execution.bulk is None:
+            out.add_line(self._session.fail(execution.request_id, error))
+        elif not self._closed:
+            out.add_failure(execution.number, error)
 
     def _refuse(self, execution: Execution, error: WireError) -> None:
         """Answer before the component is done, or instead of beginning it."""
         with self._answer_lock:
             if not execution.answered:
                 execution.answered = True
-                self._send(self._session.fail(execution.request_id, error))
+                self._put_failure(self._out, execution, error)
+                self._flush_soon()
 
     def _stop(self, execution: Execution, stop: Stop) -> bool:
         """End an execution early. True if its component never begins."""
@@ -360,7 +402,9 @@ class Connection:
         return msgspec.json.encode({"dropped": dropped, "running": running})
 
     def _take_notification(self, event: NotificationReceived) -> None:
-        if event.method == "runs/event":
+        if event.method == EXECUTE:
+            self._execute_many(event.params)
+        elif event.method == "runs/event":
             self.watches.take(event.params)
         elif event.method == "$/cancelRequest":
             try:

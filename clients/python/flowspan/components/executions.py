@@ -11,6 +11,7 @@ import msgspec
 
 from flowspan.components.registry import Component
 from flowspan.jsonrpc import RequestId
+from flowspan.jsonrpc.bulk import BulkCall, ExecuteMany
 
 
 class ExecuteParams(msgspec.Struct, gc=False):
@@ -68,17 +69,19 @@ class Execution:
         stop: set once, when the gateway cancels or the time is over.
         answered: whether the gateway has its answer; whatever the component still does is dropped.
         waits: open waits on runs; while there is one, no time-out runs.
+        bulk: what it shares with others, if it came in bulk; it is answered in bulk then.
     """
 
     __slots__ = (
+        "_params",
         "_parked_since_s",
         "_waited_s",
         "answered",
         "began_s",
+        "bulk",
         "calls",
         "component",
         "input",
-        "params",
         "request_id",
         "stop",
         "task",
@@ -89,12 +92,19 @@ class Execution:
     )
 
     def __init__(
-        self, request_id: RequestId, component: Component, value: msgspec.Raw, params: bytes, timeout_ms: float | None
+        self,
+        request_id: RequestId,
+        component: Component,
+        value: msgspec.Raw,
+        params: bytes | BulkCall,
+        timeout_ms: float | None,
+        bulk: ExecuteMany | None = None,
     ) -> None:
         self.request_id = request_id
         self.component = component
         self.input = value
-        self.params = params
+        self._params = params
+        self.bulk = bulk
         self.timeout_s = timeout_ms / 1000 if timeout_ms is not None else inf
         self.began_s: float | None = None
         self.timed_out_s: float | None = None
@@ -106,6 +116,21 @@ class Execution:
         self.waits = 0
         self._waited_s = 0.0
         self._parked_since_s = 0.0
+
+    @property
+    def number(self) -> int:
+        """The id of one that came in bulk."""
+        assert isinstance(self.request_id, int)
+        return self.request_id
+
+    @property
+    def params(self) -> bytes:
+        """The params of its request; made up for one that came in bulk."""
+        params = self._params
+        if isinstance(params, bytes):
+            return params
+        assert self.bulk is not None
+        return self.bulk.params_of(params)
 
     def begin_wait(self, now_s: float) -> None:
         if self.waits == 0:

@@ -107,6 +107,7 @@ class ServerMethods:
                 "progress": True,
                 "watch": True,
                 "derivesTokens": True,
+                "bulk": True,
             },
         }
         return msgspec.json.encode(result)

@@ -31,6 +31,7 @@ class ViolationKind(StrEnum):
     UNKNOWN_RESPONSE = "unknown_response"
     DUPLICATE_RESPONSE = "duplicate_response"
     RESULT_AND_ERROR = "result_and_error"
+    BULK_UNREADABLE = "bulk_unreadable"
     PEER_REFUSED_MESSAGE = "peer_refused_message"
 
 
@@ -53,6 +54,13 @@ class ResponsesReceived(msgspec.Struct, frozen=True):
     """Answers to our requests that came one after the other in one read. All ids were open and are so no more."""
 
     answers: list[Answer]
+
+
+class OutputsReceived(msgspec.Struct, frozen=True):
+    """Outputs of executions that went out in bulk: (number, JSON bytes). Whether one is open is for the owner to know; failures
+    come as `ResponsesReceived`."""
+
+    outputs: list[tuple[int, bytes]]
 
 
 class ProtocolViolation(msgspec.Struct, frozen=True):
@@ -92,4 +100,4 @@ class NoiseReceived(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-SessionEvent = RequestReceived | NotificationReceived | ResponsesReceived | ProtocolViolation | NoiseReceived
+SessionEvent = RequestReceived | NotificationReceived | ResponsesReceived | OutputsReceived | ProtocolViolation | NoiseReceived

@@ -14,10 +14,12 @@ import msgspec
 from msgspec import UNSET
 
 from flowspan.errors import ERROR_TABLE, FlowspanError, LimitExceededError, Reason
+from flowspan.jsonrpc import bulk
 from flowspan.jsonrpc import messages as wire
 from flowspan.jsonrpc.error_codes import WireError, decode_wire_error, wire_error
 from flowspan.jsonrpc.events import (
     NotificationReceived,
+    OutputsReceived,
     ProtocolViolation,
     RequestReceived,
     SessionEvent,
@@ -65,6 +67,9 @@ class Session:
 
     With `trusted_payloads` the values in messages are not checked against `limits`: the peer is a gateway, which checked them.
     Lines are still bounded, and what is no JSON-RPC is still refused.
+
+    Attributes:
+        takes_outputs: the peer answers executions in bulk (`flowspan.jsonrpc.bulk`); to be set after the handshake.
     """
 
     def __init__(self, incarnation: int = 1, limits: FrameLimits = DEFAULT_LIMITS, *, trusted_payloads: bool = False) -> None:
@@ -73,6 +78,7 @@ class Session:
         self._incarnation = incarnation
         self._limits = limits
         self._trusted_payloads = trusted_payloads
+        self.takes_outputs = False
         self._framer = LineFramer(limits)
         self._next_number = 1
         self._next_integer = incarnation << _INCARNATION_SHIFT
@@ -247,9 +253,32 @@ class Session:
                     received += 1
                     answers.append((request_id, result, None))
                     continue
-            self._receive_envelope(envelope, numbers_suspicious, None, out)
+            if self.takes_outputs and envelope.method == bulk.OUTPUTS:
+                self._receive_outputs(None, envelope.params, numbers_suspicious, out)
+            else:
+                self._receive_envelope(envelope, numbers_suspicious, None, out)
             answers = out.answers
         self._responses_received += received
+
+    def _receive_outputs(self, line: bytes | None, params: msgspec.Raw, numbers_suspicious: bool, out: EventList) -> None:
+        """Answers in bulk. What is wrong with one of them fails that one. `line`: where something near is no UTF-8."""
+        try:
+            answers = bulk.read_answers(params, self._limits, numbers_suspicious=numbers_suspicious, is_utf8=line is None)
+        except (ValueError, RecursionError) as error:
+            self._lose_outputs(str(error), line or bytes(params), out)
+            return
+        self._responses_received += len(answers.outputs) + len(answers.failures)
+        if answers.outputs:
+            out.add(OutputsReceived(answers.outputs))
+        out.answers += answers.failures
+        for defect, quoted in answers.defects:
+            kind = _kind_of(defect)
+            out.add(ProtocolViolation(kind, defect.message, excerpt(quoted), charged=kind is not ViolationKind.LIMIT_EXCEEDED))
+
+    def _lose_outputs(self, why: str, quoted: bytes, out: EventList) -> None:
+        """Nobody can say which executions these answers belong to, and none may be waited for in vain."""
+        text = f"{bulk.OUTPUTS} cannot be read: {why}"
+        out.add(ProtocolViolation(ViolationKind.BULK_UNREADABLE, text, excerpt(quoted), fatal=True))
 
     def _structure_looks_bad(self, result: bytes) -> bool:
         try:
@@ -279,7 +308,14 @@ class Session:
         except ValueError as error:
             self._refuse(ViolationKind.PARSE_ERROR, defect or _parse_error(error), None, line, out)
         else:
-            self._receive_envelope(envelope, numbers_look_bad(line, self._limits), defect, out)
+            numbers_suspicious = numbers_look_bad(line, self._limits)
+            if self.takes_outputs and envelope.method == bulk.OUTPUTS:
+                self._receive_outputs(None if defect is None else line, envelope.params, numbers_suspicious, out)
+            else:
+                self._receive_envelope(envelope, numbers_suspicious, defect, out)
+            return
+        if self.takes_outputs and line.startswith(bulk.OUTPUTS_HEAD):
+            self._lose_outputs("the line is broken", line, out)
 
     def _receive_foreign_line(self, line: bytes, size_bytes: int, out: EventList) -> None:
         """A line that does not start like a message; `size_bytes` counts its line ending."""
@@ -453,7 +489,9 @@ class Session:
             actual=frame.size_bytes,
         )
         request_id, is_request = wire.sniff_head(frame.head, self._limits.max_id_bytes)
-        if isinstance(frame, EndlessLine):
+        if self.takes_outputs and frame.head.startswith(bulk.OUTPUTS_HEAD):
+            self._lose_outputs(error.message, frame.head, out)
+        elif isinstance(frame, EndlessLine):
             fatal = f"a line did not end within {frame.size_bytes} bytes"
             out.add(ProtocolViolation(ViolationKind.ENDLESS_LINE, fatal, excerpt(frame.head), fatal=True))
         elif not frame.head.startswith(b"{"):
