@@ -8,8 +8,10 @@ from typing import Final
 import apsw
 import msgspec
 
+from flowspan.errors import DataLossError
 from runtime_core.ports import Append, LogRow, RunEnd
 from runtime_core.stores.append_groups import AppendGroup, group_appends
+from runtime_core.stores.sqlite.connection import StoreConnection
 from runtime_core.stores.sqlite.many_rows import Row, insert_rows, update_rows
 
 _ADVANCE_ONE: Final = (
@@ -36,7 +38,7 @@ _ROW_WITH: Final = (
 )
 
 
-def write_appends(db: apsw.Connection, appends: Sequence[Append], committed: list[Append], fenced: list[Append]) -> int:
+def write_appends(db: StoreConnection, appends: Sequence[Append], committed: list[Append], fenced: list[Append]) -> int:
     """Write rows within the open transaction; sort what was given into `committed` and `fenced`, keeping its order.
 
     From the first append on that does not meet its run where it says, none of that owner's appends is written.
@@ -48,7 +50,7 @@ def write_appends(db: apsw.Connection, appends: Sequence[Append], committed: lis
     lost = _advance(db, groups)
     kept = [group for group in groups if group not in lost] if lost else groups
     rows: list[Row] = [(group.run_key, row.last_seq, row.first_seq, row.data) for group in kept for row in group.rows()]
-    insert_rows(db, INSERT_ROW, rows)
+    insert_rows(db, INSERT_ROW, db.row_files.keep("log", rows))
     end_runs(db, [(group.run_key, group.last.end) for group in kept if group.last.end is not None])
     if lost:
         lost_appends = {id(append) for group in lost for append in group.appends}
@@ -97,13 +99,17 @@ def end_runs(db: apsw.Connection, ended: Sequence[tuple[int, RunEnd]]) -> None:
     insert_rows(db, _SEAL_INDEX, [(run_key, end.item_index) for run_key, end in ended])
 
 
-def read_rows(db: apsw.Connection, run_key: int, after_seq: int, max_bytes: int) -> list[LogRow]:
+def read_rows(db: StoreConnection, run_key: int, after_seq: int, max_bytes: int) -> list[LogRow]:
     """See `runtime_core.ports.Store.read_rows`."""
     rows: list[LogRow] = []
     room = max_bytes
     cursor = db.execute(_ROWS_AFTER, (run_key, after_seq))
     try:
-        for first_seq, last_seq, data in cursor:
+        for first_seq, last_seq, stored in cursor:
+            data = db.row_files.data("log", run_key, stored)
+            if data is None:
+                _refuse_lost(db, run_key)
+                return []
             room -= len(data)
             if rows and room < 0:
                 break
@@ -113,7 +119,7 @@ def read_rows(db: apsw.Connection, run_key: int, after_seq: int, max_bytes: int)
     return rows
 
 
-def read_rows_with(db: apsw.Connection, run_key: int, seqs: Sequence[int]) -> list[LogRow]:
+def read_rows_with(db: StoreConnection, run_key: int, seqs: Sequence[int]) -> list[LogRow]:
     """See `runtime_core.ports.Store.read_rows_with`."""
     rows: list[LogRow] = []
     last_seq = 0
@@ -123,7 +129,21 @@ def read_rows_with(db: apsw.Connection, run_key: int, seqs: Sequence[int]) -> li
         found = db.execute(_ROW_WITH, (run_key, seq)).get
         if found is None:
             break
-        last_seq = found[1]
-        if found[0] <= seq:
-            rows.append(LogRow(*found))
+        first_seq, last_seq, stored = found
+        if first_seq <= seq:
+            data = db.row_files.data("log", run_key, stored)
+            if data is None:
+                _refuse_lost(db, run_key)
+                break
+            rows.append(LogRow(first_seq, last_seq, data))
     return rows
+
+
+def _refuse_lost(db: apsw.Connection, run_key: int) -> None:
+    """The file with large rows is not there: right for a run that was deleted meanwhile.
+
+    Raises:
+        DataLossError: for any other.
+    """
+    if db.execute("SELECT 1 FROM log_head WHERE run_key = ?", (run_key,)).get is not None:
+        raise DataLossError(f"the store has lost the file with the large results of run {run_key}; restore a backup")

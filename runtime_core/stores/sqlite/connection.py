@@ -7,6 +7,9 @@ from typing import Final
 
 import apsw
 
+from runtime_core.stores.sqlite.row_files import RowFiles
+
+ROWS_NAME: Final = "rows"
 BUSY_TIMEOUT_MS: Final = 5_000
 """Only a foreign process (a shell, a backup) can hold a lock: our own writer is one, and readers do not block in WAL."""
 JOURNAL_SIZE_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -23,14 +26,25 @@ PRAGMA temp_store = MEMORY;
 """
 
 
-def _open(path: Path, flags: int) -> apsw.Connection:
-    db = apsw.Connection(str(path), flags=flags)
+class StoreConnection(apsw.Connection):
+    """A connection, and the files beside the database that hold its large rows."""
+
+    row_files: RowFiles
+
+    def close(self, force: bool = False) -> None:
+        self.row_files.close()
+        super().close(force)
+
+
+def _open(path: Path, flags: int) -> StoreConnection:
+    db = StoreConnection(str(path), flags=flags)
+    db.row_files = RowFiles(path.parent / ROWS_NAME)
     db.set_busy_timeout(BUSY_TIMEOUT_MS)
     db.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     return db
 
 
-def open_for_check(path: Path) -> apsw.Connection:
+def open_for_check(path: Path) -> StoreConnection:
     """A connection that changes nothing, not even by being closed: to look before the first write."""
     db = _open(path, apsw.SQLITE_OPEN_READWRITE)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
@@ -38,7 +52,7 @@ def open_for_check(path: Path) -> apsw.Connection:
     return db
 
 
-def open_writer(path: Path) -> apsw.Connection:
+def open_writer(path: Path) -> StoreConnection:
     """The one connection that writes. Checkpoints are made by hand (`checkpoints.py`)."""
     db = _open(path, apsw.SQLITE_OPEN_READWRITE)
     # The change to WAL is the one transaction with a rollback journal. EXTRA makes that journal's removal durable: if it came
@@ -56,7 +70,7 @@ def open_writer(path: Path) -> apsw.Connection:
     return db
 
 
-def open_reader(path: Path) -> apsw.Connection:
+def open_reader(path: Path) -> StoreConnection:
     """A connection that cannot write."""
     db = _open(path, apsw.SQLITE_OPEN_READWRITE)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

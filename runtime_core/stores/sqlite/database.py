@@ -14,7 +14,7 @@ from flowspan.errors import PreconditionError, StorageError
 from runtime_core.stores.sqlite import schema
 from runtime_core.stores.sqlite.blob_files import BlobFiles, sync_directory
 from runtime_core.stores.sqlite.checkpoints import CheckpointPolicy
-from runtime_core.stores.sqlite.connection import BUSY_TIMEOUT_MS, open_for_check, open_writer
+from runtime_core.stores.sqlite.connection import BUSY_TIMEOUT_MS, StoreConnection, open_for_check, open_writer
 from runtime_core.stores.sqlite.log_space import LogSpace
 from runtime_core.stores.sqlite.ownership import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, DirectoryLock
 from runtime_core.stores.sqlite.runs import discard_all_stages
@@ -39,7 +39,7 @@ class DataDirectory:
         self.blob_files = BlobFiles(path / BLOBS_NAME)
         self._lock = DirectoryLock(path / LOCK_NAME)
 
-    def open(self) -> tuple[apsw.Connection, CheckpointPolicy, int]:
+    def open(self) -> tuple[StoreConnection, CheckpointPolicy, int]:
         """The writer's connection, its checkpoints and this incarnation's epoch.
 
         Raises:
@@ -59,6 +59,7 @@ class DataDirectory:
             _quick_check(db)
             epoch = _begin_incarnation(db)
             self.blob_files.prepare()
+            db.row_files.prepare()
             sync_directory(self.path)
             sync_directory(self.path.parent)
             return db, CheckpointPolicy(db, LogSpace(Path(f"{self.database}-wal")), BUSY_TIMEOUT_MS), epoch

@@ -9,9 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-import apsw
-
-from runtime_core.stores.sqlite.connection import open_reader
+from runtime_core.stores.sqlite.connection import StoreConnection, open_reader
 
 READER_THREADS: Final = 2
 """Reads are short; more threads would only take turns at the interpreter lock."""
@@ -26,15 +24,15 @@ class ReaderPool:
         self._path = path
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._connections: list[apsw.Connection] = []
+        self._connections: list[StoreConnection] = []
         self._pool = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="flowspan-store-reader")
 
-    async def run(self, query: Callable[[apsw.Connection], T]) -> T:
+    async def run(self, query: Callable[[StoreConnection], T]) -> T:
         """The result of `query`, called with this thread's connection."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, query)
 
-    def _call(self, query: Callable[[apsw.Connection], T]) -> T:
-        db: apsw.Connection | None = getattr(self._local, "db", None)
+    def _call(self, query: Callable[[StoreConnection], T]) -> T:
+        db: StoreConnection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = open_reader(self._path)
             with self._lock:

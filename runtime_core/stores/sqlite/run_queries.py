@@ -8,11 +8,12 @@ from typing import Any, Final
 import apsw
 import msgspec
 
-from flowspan.errors import NotFoundError, Reason
+from flowspan.errors import DataLossError, NotFoundError, Reason
 from flowspan.view.events import RunStatusCode
 from flowspan.view.status import ItemCounts
 from runtime_core.ports import InputChunk, RunFilter, RunRecord
 from runtime_core.stores.page_token import decode_page_token, encode_page_token
+from runtime_core.stores.sqlite.connection import StoreConnection
 from runtime_core.stores.sqlite.inputs import decode_chunk
 
 _SELECT: Final = (
@@ -97,23 +98,28 @@ def list_runs(db: apsw.Connection, run_filter: RunFilter, limit: int, after: str
     return records[:limit], encode_page_token(records[limit - 1].run_key)
 
 
-def read_inputs(db: apsw.Connection, run_key: int, item_index: int) -> InputChunk:
+def read_inputs(db: StoreConnection, run_key: int, item_index: int) -> InputChunk:
     """See `runtime_core.ports.Store.read_inputs`.
 
     Raises:
         NotFoundError: the run was deleted, or has no such item.
     """
     row = db.execute(
-        "SELECT first_item, item_count, data FROM input_chunk"
+        "SELECT first_item, item_count, input_set_id, data FROM input_chunk"
         " WHERE input_set_id = (SELECT input_set_id FROM run WHERE run_key = ?)"
         " AND first_item <= ? ORDER BY first_item DESC LIMIT 1",
         (run_key, item_index),
     ).get
-    if row is None or item_index >= row[0] + row[1]:
+    data: bytes | None = None
+    if row is not None and item_index < row[0] + row[1]:
+        data = db.row_files.data("inputs", row[2], row[3])
+        if data is None and db.execute("SELECT 1 FROM run WHERE run_key = ?", (run_key,)).get is not None:
+            raise DataLossError(f"the store has lost the file with the large inputs of run {run_key}; restore a backup")
+    if row is None or data is None:
         raise NotFoundError(
             f"there is no input {item_index}: the run was deleted or has fewer items", reason=Reason.RUN_NOT_FOUND
         )
-    return decode_chunk(row[0], row[2])
+    return decode_chunk(row[0], data)
 
 
 def read_item_index(db: apsw.Connection, run_key: int) -> bytes | None:

@@ -11,8 +11,9 @@ from flowspan.errors import NotFoundError, PreconditionError, Reason
 from flowspan.view.events import RunStatusCode
 from runtime_core.ports import ExistingRun, InputChunk, NewRun, RunRecord
 from runtime_core.stores.sqlite.appends import INSERT_ROW, end_runs
+from runtime_core.stores.sqlite.connection import StoreConnection
 from runtime_core.stores.sqlite.inputs import split_chunk
-from runtime_core.stores.sqlite.many_rows import insert_rows, select_rows
+from runtime_core.stores.sqlite.many_rows import Row, insert_rows, select_rows
 
 SWEPT_KEYS: Final = 100
 """Expired request keys that one submit takes along: more than one, so that they never pile up."""
@@ -37,7 +38,7 @@ _SWEEP_KEYS: Final = (
 )
 
 
-def create_run(db: apsw.Connection, run: NewRun, epoch: int) -> int | ExistingRun:
+def create_run(db: StoreConnection, run: NewRun, epoch: int) -> int | ExistingRun:
     """Write a run, its inputs, its first log row and its request key, or find the run that the key made before."""
     if run.request_key is not None:
         existing = _known_request(db, run, run.request_key)
@@ -46,7 +47,7 @@ def create_run(db: apsw.Connection, run: NewRun, epoch: int) -> int | ExistingRu
     return _insert_runs(db, [run], [_input_set(db, run)], epoch)[0]
 
 
-def create_runs(db: apsw.Connection, new_runs: Sequence[NewRun], epoch: int) -> Sequence[int] | None:
+def create_runs(db: StoreConnection, new_runs: Sequence[NewRun], epoch: int) -> Sequence[int] | None:
     """The same for several runs, with one statement per table.
 
     Returns:
@@ -62,20 +63,17 @@ def create_runs(db: apsw.Connection, new_runs: Sequence[NewRun], epoch: int) -> 
             return None
     insert_rows(db, _INSERT_INPUT_SET, [(None,)] * len(new_runs))
     input_set_ids = _last_ids(db, len(new_runs))
-    insert_rows(
-        db,
-        _INSERT_CHUNK,
-        [
-            (input_set_id, *row)
-            for input_set_id, run in zip(input_set_ids, new_runs, strict=True)
-            for chunk in run.chunks
-            for row in split_chunk(chunk)
-        ],
-    )
+    rows: list[Row] = [
+        (input_set_id, *row)
+        for input_set_id, run in zip(input_set_ids, new_runs, strict=True)
+        for chunk in run.chunks
+        for row in split_chunk(chunk)
+    ]
+    insert_rows(db, _INSERT_CHUNK, db.row_files.keep("inputs", rows))
     return _insert_runs(db, new_runs, input_set_ids, epoch)
 
 
-def _insert_runs(db: apsw.Connection, new_runs: Sequence[NewRun], input_set_ids: Sequence[int], epoch: int) -> Sequence[int]:
+def _insert_runs(db: StoreConnection, new_runs: Sequence[NewRun], input_set_ids: Sequence[int], epoch: int) -> Sequence[int]:
     """All of runs but their inputs; their keys. The request keys are not known yet."""
     insert_rows(
         db,
@@ -102,7 +100,8 @@ def _insert_runs(db: apsw.Connection, new_runs: Sequence[NewRun], input_set_ids:
     keyed_runs = list(zip(run_keys, new_runs, strict=True))
     insert_rows(db, _INSERT_DOCUMENT, [(run_key, run.description, run.settings) for run_key, run in keyed_runs])
     insert_rows(db, _INSERT_HEAD, [(run_key, epoch, run.last_seq + 1, int(run.end is None)) for run_key, run in keyed_runs])
-    insert_rows(db, INSERT_ROW, [(run_key, run.last_seq, 1, run.first_row) for run_key, run in keyed_runs])
+    first_rows: list[Row] = [(run_key, run.last_seq, 1, run.first_row) for run_key, run in keyed_runs]
+    insert_rows(db, INSERT_ROW, db.row_files.keep("log", first_rows))
     metadata = [(run.namespace, name, value, run_key) for run_key, run in keyed_runs for name, value in run.metadata.items()]
     insert_rows(db, _INSERT_METADATA, metadata)
     end_runs(db, [(run_key, run.end) for run_key, run in keyed_runs if run.end is not None])
@@ -147,7 +146,7 @@ def find_request(db: apsw.Connection, namespace: str, request_key: str) -> Exist
     return None if found is None else ExistingRun(*found)
 
 
-def _input_set(db: apsw.Connection, run: NewRun) -> int:
+def _input_set(db: StoreConnection, run: NewRun) -> int:
     """The set of inputs that the run points to: staged before, its source's, or a new one. Nothing is ever copied."""
     if run.stage_id is not None:
         staged: int | None = db.execute(
@@ -173,8 +172,9 @@ def _input_set(db: apsw.Connection, run: NewRun) -> int:
     return input_set_id
 
 
-def _insert_chunks(db: apsw.Connection, input_set_id: int, chunks: Sequence[InputChunk]) -> None:
-    insert_rows(db, _INSERT_CHUNK, [(input_set_id, *row) for chunk in chunks for row in split_chunk(chunk)])
+def _insert_chunks(db: StoreConnection, input_set_id: int, chunks: Sequence[InputChunk]) -> None:
+    rows: list[Row] = [(input_set_id, *row) for chunk in chunks for row in split_chunk(chunk)]
+    insert_rows(db, _INSERT_CHUNK, db.row_files.keep("inputs", rows))
 
 
 def adopt_run(db: apsw.Connection, record: RunRecord, epoch: int) -> bool:
@@ -186,7 +186,7 @@ def adopt_run(db: apsw.Connection, record: RunRecord, epoch: int) -> bool:
     return db.changes() == 1
 
 
-def stage_inputs(db: apsw.Connection, stage_id: str, chunks: Sequence[InputChunk]) -> None:
+def stage_inputs(db: StoreConnection, stage_id: str, chunks: Sequence[InputChunk]) -> None:
     db.execute("INSERT INTO input_set (stage_id) VALUES (?) ON CONFLICT (stage_id) DO NOTHING", (stage_id,))
     _insert_chunks(db, db.execute("SELECT input_set_id FROM input_set WHERE stage_id = ?", (stage_id,)).get, chunks)
 
@@ -216,7 +216,7 @@ def delete_run(db: apsw.Connection, namespace: str, run_key: int) -> None:
         db.execute("INSERT INTO garbage (input_set_id) VALUES (?)", (input_set_id,))
 
 
-def collect_garbage(db: apsw.Connection) -> bool:
+def collect_garbage(db: StoreConnection) -> bool:
     """Remove one slice of what deleted runs left behind; whether there is more."""
     found = db.execute("SELECT garbage_id, run_key, input_set_id FROM garbage ORDER BY garbage_id LIMIT 1").get
     if found is None:
@@ -233,5 +233,10 @@ def collect_garbage(db: apsw.Connection) -> bool:
         (key, GARBAGE_ROWS),
     )
     if db.changes() < GARBAGE_ROWS:
+        # Before the commit, so that a crash forgets no file. Nobody reads it: what it belongs to was made invisible before.
+        if run_key is not None:
+            db.row_files.remove("log", run_key)
+        else:
+            db.row_files.remove("inputs", input_set_id)
         db.execute("DELETE FROM garbage WHERE garbage_id = ?", (garbage_id,))
     return True

@@ -149,7 +149,10 @@ CREATE INDEX blob_by_type ON blob (namespace, blob_type);
 CREATE INDEX blob_by_content ON blob (content_key);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_V1,)
+_V2: Final = "-- Large rows stand in files, with references in `log_row.data` and `input_chunk.data` (`row_files.py`)."
+"""No new layout, but one that a release which knows version 1 only could not read."""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_V1, _V2)
 """Migration `n` (from 1) leads from version `n - 1` to version `n`."""
 
 _VERSION_TABLE: Final = "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY) STRICT"

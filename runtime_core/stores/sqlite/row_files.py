@@ -1,0 +1,147 @@
+"""Large rows in files below `rows/`: one file for the log of a run and one for a set of inputs, appended to and never rewritten.
+
+A row of 1 MB in the database is written twice, page by page, and read as a chain of pages: 3 ms of the writer's time, in a file
+0.6 ms (measured). The row's own place in the database keeps a reference. The bytes are synchronised before the transaction that
+refers to them is committed: a crash leaves at worst bytes that no row names, never a row without its bytes.
+
+A file goes with its owner. Keys of owners are never used twice once they were committed.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from flowspan.errors import DataLossError
+from runtime_core.stores.sqlite.blob_files import sync_directory
+from runtime_core.stores.sqlite.many_rows import Row
+from runtime_core.stores.sqlite.ownership import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE
+
+LARGE_ROW_BYTES: Final = 256 * 1024
+"""Up to here a row stands in the database: a commit of its own file would take longer than its pages. Rows of many small items
+are smaller."""
+MAX_OPEN_FILES: Final = 64
+"""Of runs that write large rows at the same time."""
+
+OwnerKind = Literal["log", "inputs"]
+
+_REFERENCE: Final = struct.Struct("<IQQ")
+"""Zero, offset, length. No row begins with four zeros: one of a log begins with a tag, one of inputs with its number of items."""
+_NO_TAG: Final = 0
+
+
+class RowFiles:
+    """The files. One instance per connection; methods block, and are called in that connection's thread."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._open: dict[Path, _RowFile] = {}
+
+    def prepare(self) -> None:
+        """Make the directory."""
+        self.directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, exist_ok=True)
+
+    def keep(self, kind: OwnerKind, rows: Sequence[Row]) -> Sequence[Row]:
+        """Rows to be inserted (owner's key first, data last), the large ones with references in place of their data.
+
+        What was written is durable on return.
+
+        Raises:
+            OSError: the disk is full, or broken. Nothing that was referred to before is changed.
+        """
+        if not any(len(row[-1]) > LARGE_ROW_BYTES for row in rows):  # type: ignore[arg-type]
+            return rows
+        kept: list[Row] = []
+        written: dict[_RowFile, None] = {}
+        for row in rows:
+            data: Any = row[-1]
+            if len(data) > LARGE_ROW_BYTES:
+                file = self._file(self._path(kind, row[0]))
+                written[file] = None
+                row = (*row[:-1], file.append(data))
+            kept.append(row)
+        for file in written:
+            file.sync()
+        while len(self._open) > MAX_OPEN_FILES:
+            self._open.pop(next(iter(self._open))).close()
+        return kept
+
+    def data(self, kind: OwnerKind, owner: int, stored: bytes) -> bytes | None:
+        """The data of a row as it was stored; None if the owner's file is not there: then the owner was deleted meanwhile.
+
+        Raises:
+            DataLossError: the file is shorter than the row says.
+        """
+        if len(stored) != _REFERENCE.size or not stored.startswith(b"\0\0\0\0"):
+            return stored
+        _, offset, size = _REFERENCE.unpack(stored)
+        path = self._path(kind, owner)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            data = os.pread(fd, size, offset)
+        finally:
+            os.close(fd)
+        if len(data) != size:
+            raise DataLossError(f"{path.name} in {self.directory} lacks bytes {offset} to {offset + size}; restore a backup")
+        return data
+
+    def remove(self, kind: OwnerKind, owner: int) -> None:
+        """Unlink the file of an owner that was deleted, if it had one."""
+        path = self._path(kind, owner)
+        file = self._open.pop(path, None)
+        if file is not None:
+            file.close()
+        path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Harmless if repeated."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    def _path(self, kind: OwnerKind, owner: object) -> Path:
+        return self.directory / f"{kind}-{owner}"
+
+    def _file(self, path: Path) -> _RowFile:
+        file = self._open.pop(path, None) or _RowFile(path)
+        self._open[path] = file  # the one used last stands last
+        return file
+
+
+class _RowFile:
+    """A file that is appended to. What a failed write left behind the end is overwritten."""
+
+    __slots__ = ("_fd", "_is_new", "_path", "_size")
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+        self._size = os.fstat(self._fd).st_size
+        self._is_new = self._size == 0
+
+    def append(self, data: bytes) -> bytes:
+        """Write, not durably yet; the reference."""
+        view = memoryview(data)
+        offset = self._size
+        while view:
+            written = os.pwrite(self._fd, view, offset)
+            view = view[written:]
+            offset += written
+        reference = _REFERENCE.pack(_NO_TAG, self._size, len(data))
+        self._size = offset
+        return reference
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+        if self._is_new:
+            sync_directory(self._path.parent)
+            self._is_new = False
+
+    def close(self) -> None:
+        os.close(self._fd)
