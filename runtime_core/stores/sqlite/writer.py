@@ -45,7 +45,8 @@ class WriteCall:
     """One write of a caller.
 
     Attributes:
-        apply: runs in the writer's thread within the transaction; raising undoes this call alone.
+        apply: runs in the writer's thread within the transaction; raising undoes this call alone. It may run again, after what
+            it has done was undone.
         future: of the caller; None for work that nobody waits for.
         size_bytes: about what it writes.
         file: written for this call before; unlinked if the call fails.
@@ -243,25 +244,14 @@ class Writer:
         Raises:
             BaseException: the store can no longer be trusted.
         """
-        transaction = Transaction(db)
-        committed: list[Append] = []
-        fenced: list[Append] = []
-        calls: list[WriteCall] = []
-        pending: list[Append] = []
-        rows = 0
         try:
             db.execute("BEGIN IMMEDIATE")
-            for write in writes:
-                if isinstance(write, WriteCall):
-                    if pending:
-                        rows += write_appends(db, pending, committed, fenced)
-                        pending = []
-                    _apply(transaction, write)
-                    calls.append(write)
-                else:
-                    pending += write
-            if pending:
-                rows += write_appends(db, pending, committed, fenced)
+            try:
+                done = _apply_all(db, writes, guarded=False)
+            except _CallFailedError:  # rare; what was done beside it is done again, each call guarded
+                _roll_back(db)
+                db.execute("BEGIN IMMEDIATE")
+                done = _apply_all(db, writes, guarded=True)
             db.execute("COMMIT")
         except BaseException as error:
             _roll_back(db)
@@ -269,11 +259,11 @@ class Writer:
                 raise
             return error
         self._commits += 1
-        self._appends += len(committed)
-        self._rows += rows
-        self._calls += len(calls)
-        self._after_commit(transaction, calls)
-        self._post(self._deliver, committed, fenced, calls)
+        self._appends += len(done.committed)
+        self._rows += done.rows
+        self._calls += len(done.calls)
+        self._after_commit(done.transaction, done.calls)
+        self._post(self._deliver, done.committed, done.fenced, done.calls)
         return None
 
     def _after_commit(self, transaction: Transaction, calls: list[WriteCall]) -> None:
@@ -324,20 +314,67 @@ class Writer:
                 call.settle()
 
 
-def _apply(transaction: Transaction, call: WriteCall) -> None:
-    """Run a call between savepoints, so that its failure undoes it alone."""
+class _Done:
+    """What one transaction has done."""
+
+    __slots__ = ("calls", "committed", "fenced", "rows", "transaction")
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.committed: list[Append] = []
+        self.fenced: list[Append] = []
+        self.calls: list[WriteCall] = []
+        self.rows = 0
+
+
+class _CallFailedError(Exception):
+    """A call that was not guarded has failed: nothing of its transaction can be kept."""
+
+
+def _apply_all(db: apsw.Connection, writes: Sequence[Write], *, guarded: bool) -> _Done:
+    """Apply writes in their order within the open transaction.
+
+    Args:
+        guarded: run each call between savepoints, so that its failure undoes it alone. A savepoint keeps a copy of each page that
+            is changed behind it; of a submit, these are so many that SQLite puts them into a file, at a third of its cost.
+
+    Raises:
+        _CallFailedError: a call has failed, and was not guarded.
+        BaseException: the transaction cannot go on.
+    """
+    done = _Done(Transaction(db))
+    pending: list[Append] = []
+    for write in writes:
+        if isinstance(write, WriteCall):
+            if pending:
+                done.rows += write_appends(db, pending, done.committed, done.fenced)
+                pending = []
+            _apply(done.transaction, write, guarded)
+            done.calls.append(write)
+        else:
+            pending += write
+    if pending:
+        done.rows += write_appends(db, pending, done.committed, done.fenced)
+    return done
+
+
+def _apply(transaction: Transaction, call: WriteCall, guarded: bool) -> None:
     db = transaction.db
     kept_files = len(transaction.doomed_files)
-    db.execute("SAVEPOINT write_call")
+    if guarded:
+        db.execute("SAVEPOINT write_call")
     try:
         call.result = call.apply(transaction)
     except Exception as error:
         if isinstance(error, (apsw.Error, OSError)) and classify(error) is not Fault.REFUSED:
             raise
+        if not guarded:
+            raise _CallFailedError from error
         db.execute("ROLLBACK TO write_call")
         del transaction.doomed_files[kept_files:]
         call.error = translate(error)
-    db.execute("RELEASE write_call")
+    if guarded:
+        db.execute("RELEASE write_call")
 
 
 def _roll_back(db: apsw.Connection) -> None:
