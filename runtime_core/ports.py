@@ -231,7 +231,7 @@ class Store(Protocol):
         """Queue rows; never blocks. `on_committed` follows, once per commit."""
         ...
 
-    async def create_run(self, run: NewRun) -> int | ExistingRun:
+    def create_run(self, run: NewRun) -> Awaitable[int | ExistingRun]:
         """The new run's key, or the run that its request key made before."""
         ...
 
@@ -245,7 +245,7 @@ class Store(Protocol):
 
     async def discard_stage(self, stage_id: str) -> None: ...
 
-    async def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> None: ...
+    def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> Awaitable[None]: ...
 
     def begin_blob(self) -> BlobWriter: ...
 
@@ -253,7 +253,7 @@ class Store(Protocol):
         """Log, inputs and index go; idempotency keys stay their time as tombstones."""
         ...
 
-    async def delete_blob(self, namespace: str, blob_id: str) -> bool:
+    def delete_blob(self, namespace: str, blob_id: str) -> Awaitable[bool]:
         """False if there is none. PreconditionError if a run's flow refers to it."""
         ...
 

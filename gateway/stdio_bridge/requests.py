@@ -57,6 +57,8 @@ class PeerRequests:
         self._tasks: dict[RequestId, asyncio.Task[bytes]] = {}
         self._cancelled: set[RequestId] = set()
         self._waits = 0
+        self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
 
     @property
     def open_waits(self) -> int:
@@ -130,12 +132,20 @@ class PeerRequests:
             self._send(self._session.fail(request.id, RequestCancelledError("the request was cancelled")))
 
     def _send(self, answer: bytes) -> None:
+        """Answers of one turn of the loop go out in one write: what waits for runs of one commit is answered together."""
         if not answer:
             return
-        if self._peer.queued_bytes + len(answer) > MAX_QUEUED_BYTES:
+        if self._peer.queued_bytes + self._outbox_bytes + len(answer) > MAX_QUEUED_BYTES:
             self._peer.give_up(f"it does not read its answers: more than {MAX_QUEUED_BYTES} bytes are queued")
             return
-        self._peer.send(answer)
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(answer)
+        self._outbox_bytes += len(answer)
+
+    def _flush(self) -> None:
+        answers, self._outbox, self._outbox_bytes = self._outbox, [], 0
+        self._peer.send(answers[0] if len(answers) == 1 else b"".join(answers))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -71,6 +71,8 @@ class Dispatcher:
         self._in_turn = False
         self._is_closed = False
         self._dirty: dict[OpenRun, None] = {}
+        self._first: list[CommitNote] = []
+        self._first_handle: asyncio.Handle | None = None
         self._instants = InstantSteps()
         self._failed: list[CallResult] = []
         self._inline = Lane(Unreachable("flows without components", None))
@@ -80,7 +82,7 @@ class Dispatcher:
         """No call goes out after this. What is with component servers is left to them."""
         self.is_stopping = self._is_closed = True
         self._delays.close()
-        for handle in (self._sweeper, self._turn_handle):
+        for handle in (self._sweeper, self._turn_handle, self._first_handle):
             if handle is not None:
                 handle.cancel()
 
@@ -308,12 +310,25 @@ class Dispatcher:
             self.turn()
 
     def perform_first(self, note: CommitNote) -> None:
-        """The first row of a run, which is written by its creation, is durable."""
-        by_lane: dict[Lane, list[ComponentCall]] = {}
+        """The first row of a run, which is written by its creation, is durable. Its calls go out soon, together with those of the
+        other runs of the commit: one write per server."""
         note.run.on_durable(note)
-        self._perform(note, by_lane)
+        if note.granted or note.queued or note.retries:
+            self._first.append(note)
+            if self._first_handle is None and not self._is_closed:
+                self._first_handle = self._loop.call_soon(self._perform_all_first)
+
+    def _perform_all_first(self) -> None:
+        self._first_handle = None
+        notes, self._first = self._first, []
+        by_lane: dict[Lane, list[ComponentCall]] = {}
+        wants_turn = False
+        for note in notes:
+            wants_turn |= self._perform(note, by_lane)
         for lane, calls in by_lane.items():
             self._send(lane, calls)
+        if wants_turn:
+            self.turn_soon()
 
     def _perform(self, note: CommitNote, by_lane: dict[Lane, list[ComponentCall]]) -> bool:
         """Let a durable note take effect; sends are collected. True if queues have grown or slots were given back."""

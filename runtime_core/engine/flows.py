@@ -39,6 +39,14 @@ class FlowLibrary:
         self._components = components
         self._plans: OrderedDict[tuple[str, str, bytes], FlowPlan] = OrderedDict()
 
+    def plan_at_hand(self, namespace: str, flow_id: str, overrides: bytes | None) -> FlowPlan | None:
+        """The same as `plan`, if it is in memory."""
+        key = (namespace, flow_id, overrides or b"")
+        plan = self._plans.get(key)
+        if plan is not None:
+            self._plans.move_to_end(key)
+        return plan
+
     async def plan(self, namespace: str, flow_id: str, overrides: bytes | None = None) -> FlowPlan:
         """The compiled flow, with overrides applied.
 
@@ -47,11 +55,10 @@ class FlowLibrary:
             FlowInvalidError: the blob does not compile as a flow.
             InvalidArgumentError: the overrides do not fit.
         """
-        key = (namespace, flow_id, overrides or b"")
-        plan = self._plans.get(key)
+        plan = self.plan_at_hand(namespace, flow_id, overrides)
         if plan is not None:
-            self._plans.move_to_end(key)
             return plan
+        key = (namespace, flow_id, overrides or b"")
         data = await self._flow_bytes(namespace, flow_id)
         patch = json_object(overrides, "overrides")
         plan = await _aside(len(data), lambda: compile_flow(_checked(data, flow_id), patch))

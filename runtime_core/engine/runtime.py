@@ -17,7 +17,7 @@ from flowspan.errors import (
 )
 from flowspan.view.events import Outcome
 from flowspan.view.status import RunStatus
-from runtime_core.api import FlowDocument, StoredFlow, SubmitRun
+from runtime_core.api import FlowDocument, StoredFlow
 from runtime_core.calls import CallNaming, ComponentCall
 from runtime_core.engine.blobs import Blobs
 from runtime_core.engine.cancels import Cancels
@@ -91,9 +91,9 @@ class Runtime:
         self.queries = Queries(store, codec, self.runs)
         self.watching = Watching(store, codec, clock, self.runs, self.queries, self.dispatcher, lambda: self.epoch)
         self.variables = VariableKeeper(secrets or SessionSecretBox())
-        self.reruns = Reruns(store, self.queries, self.variables, self.submit_run)
-        self._on_fatal = on_fatal
         self._submissions = Submissions(self)
+        self.reruns = Reruns(store, self.queries, self.variables, self._submissions.submit)
+        self._on_fatal = on_fatal
         self._cancels = Cancels(self)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping = False
@@ -108,6 +108,7 @@ class Runtime:
         self.dispatcher.on_sub_runs_abandoned = self.cancel_abandoned
         self.dispatcher.on_large_results = self._store_results
         # Parts of the run API that have a room of their own.
+        self.submit_run = self._submissions.submit
         self.get_run = self.queries.get_run
         self.list_runs = self.queries.list_runs
         self.list_run_items = self.queries.list_run_items
@@ -250,7 +251,7 @@ class Runtime:
             else:
                 self.dispatcher.inputs_loaded(run)
 
-        self._own(load())
+        self.own(load())
 
     def _store_results(self, run: OpenRun, results: list[tuple[int, Outcome, bytes]]) -> None:
         """Results that no message takes: first a blob, then the event that names it."""
@@ -274,22 +275,22 @@ class Runtime:
                 self._storing -= 1
 
         if not run.has_left:
-            self._own(store())
+            self.own(store())
 
     def cancel_abandoned(self, sub_runs: list[OpenRun]) -> None:
         """Items have ended without the executions that submitted these."""
-        self._own(self._cancels.cancel_all(sub_runs, ABANDONED))
+        self.own(self._cancels.cancel_all(sub_runs, ABANDONED))
 
     def _cancel_calls(self, server: ComponentServer, calls: list[ComponentCall]) -> None:
         async def tell() -> None:
             await server.cancel(calls)
 
-        self._own(tell())
+        self.own(tell())
 
     def _on_deadline(self, run_id: str) -> None:
         run = self.runs.by_id.get(run_id)
         if run is not None:
-            self._own(self._cancels.cancel(run, "the run's deadline is over"))
+            self.own(self._cancels.cancel(run, "the run's deadline is over"))
 
     def _on_broken(self, error: BaseException) -> None:
         """An error of our own has left memory in doubt. The log is not: the process ends, and the next one reads it."""
@@ -297,7 +298,7 @@ class Runtime:
         if self.failed is None:
             self.on_failed(error)
 
-    def _own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def own(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """A task that ends with the runtime; its failure is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -312,10 +313,6 @@ class Runtime:
                 log.error("runtime_task_failed", exc_info=error)
 
     # --- run API
-
-    async def submit_run(self, command: SubmitRun) -> RunStatus:
-        # Shielded: a caller that goes away leaves a run that is wholly there or not at all.
-        return await asyncio.shield(self._own(self._submissions.submit(command)))
 
     async def stage_inputs(self, stage_id: str, chunks: Sequence[InputChunk], *, namespace: str = "default") -> None:
         self.refuse_if_not_serving()
@@ -333,11 +330,11 @@ class Runtime:
             record = await self.queries.record(namespace, run_id)
             run = self.runs.find(namespace, run_id)
             if run is None and run_id in self.runs.not_recovered and not record.status.is_terminal:
-                run = await asyncio.shield(self._own(self._recover_to_cancel(record, reason or "cancelled by request")))
+                run = await asyncio.shield(self.own(self._recover_to_cancel(record, reason or "cancelled by request")))
             if run is None:
                 refuse_not_ended(record, self.runs)
                 return await self.queries.status(record), 0
-        unconfirmed = await asyncio.shield(self._own(self._cancels.cancel(run, reason or "cancelled by request")))
+        unconfirmed = await asyncio.shield(self.own(self._cancels.cancel(run, reason or "cancelled by request")))
         return await self.queries.get_status(namespace, run_id), unconfirmed
 
     async def _recover_to_cancel(self, record: RunRecord, reason: str) -> OpenRun | None:

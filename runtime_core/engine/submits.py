@@ -7,8 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -34,10 +33,11 @@ from runtime_core.engine.open_run import CommitNote, ItemStep, OpenRun
 from runtime_core.engine.settings import RunSettings
 from runtime_core.engine.trace import new_span_id, new_trace_id, parse_traceparent
 from runtime_core.engine.variables import variables_of
+from runtime_core.flow.plan import FlowPlan
 from runtime_core.limits import DEFAULT_MAX_CONCURRENCY
 from runtime_core.model.ids import new_run_id, parse_blob_id
 from runtime_core.model.machine import RunMachine
-from runtime_core.ports import ExistingRun, InputChunk, NewRun
+from runtime_core.ports import Append, ExistingRun, InputChunk, NewRun
 
 if TYPE_CHECKING:
     from runtime_core.engine.runtime import Runtime
@@ -53,8 +53,13 @@ MAX_DEADLINE_S: Final = 366 * 86_400.0
 """Beyond a year a deadline is a mistake in units."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parentage:
+_Lock = tuple[str, str]
+"""(namespace, request key)."""
+
+_encode: Final = msgspec.json.encode
+
+
+class Parentage(NamedTuple):
     """Where a new run stands in its tree, and in its trace. `sampled`: None where nobody has decided yet."""
 
     root_run_id: str | None
@@ -67,63 +72,166 @@ class Parentage:
     call: ComponentCall | None
 
 
+class _Request:
+    """A submit that was checked as far as that takes no wait.
+
+    Attributes:
+        key: its idempotency key, or None. `fingerprint`: of what is submitted.
+        counts, occurrence: the how-manieth time its execution submits this; None for a request with a key of its own.
+    """
+
+    __slots__ = ("began_s", "command", "counts", "fingerprint", "flow_id", "key", "occurrence", "parentage")
+
+    def __init__(self, command: SubmitRun, flow_id: str, parentage: Parentage, began_s: float) -> None:
+        self.command = command
+        self.flow_id = flow_id
+        self.parentage = parentage
+        self.began_s = began_s
+        self.key: str | None = None
+        self.fingerprint = b""
+        self.counts: Counter[bytes] | None = None
+        self.occurrence = 0
+
+    @property
+    def lock(self) -> _Lock | None:
+        return None if self.key is None else (self.command.namespace, self.key)
+
+    def uncount(self) -> None:
+        """What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt."""
+        if self.counts is not None and self.counts[self.fingerprint] == self.occurrence:
+            self.counts[self.fingerprint] -= 1
+
+
+class _Birth:
+    """A run that is being written. It holds the slots of its first items."""
+
+    __slots__ = ("ends", "new_run", "notes", "parent", "run")
+
+    def __init__(self, run: OpenRun, parent: OpenRun | None, appends: Sequence[Append], new_run: NewRun) -> None:
+        self.run = run
+        self.parent = parent
+        self.notes = [append.context for append in appends]
+        self.ends = appends[-1].end is not None
+        self.new_run = new_run
+
+
 class Submissions:
     """Accepts runs for a `Runtime`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._in_progress: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._in_progress: dict[_Lock, asyncio.Future[None]] = {}
+        self._writing: set[asyncio.Future[int | ExistingRun]] = set()
 
     async def submit(self, command: SubmitRun) -> RunStatus:
-        """See `RuntimeApi.submit_run`. Not to be cancelled in the middle: the runtime shields it."""
+        """See `RuntimeApi.submit_run`. A caller that goes away leaves a run that is wholly there or not at all."""
         runtime = self._runtime
         runtime.refuse_if_not_serving()
         _check(command, runtime.limits.items_per_run)
         flow_id = parse_blob_id(command.flow_id, field="flowId")
-        parentage = self._parentage(command)
-        key, fingerprint = self._identity(command, parentage)
-        call = parentage.call
-        counts = None if command.request_id or call is None else call.submits
-        occurrence = 0 if counts is None else counts[fingerprint]
-        lock = None if key is None else (command.namespace, key)
-        while lock is not None and (other := self._in_progress.get(lock)) is not None:
+        request = _Request(command, flow_id, self._parentage(command), runtime.clock.monotonic_s())
+        self._identify(request)
+        plan = self._plan_at_hand(request)
+        if plan is None:
+            return await asyncio.shield(runtime.own(self._submit(request)))
+        # Most submits wait for nothing but their commit: they need no task of their own.
+        try:
+            answer = self._begin(request, plan, None)
+        except FlowspanError as error:
+            return await asyncio.shield(runtime.own(self._refused(request, error)))
+        return await answer
+
+    def _plan_at_hand(self, request: _Request) -> FlowPlan | None:
+        """The compiled flow, if nothing else is to be waited for before the run can be written."""
+        command = request.command
+        if command.input_blobs or command.stage_id is not None or command.source_run_id is not None:
+            return None
+        if request.lock in self._in_progress:
+            return None
+        return self._runtime.flows.plan_at_hand(command.namespace, request.flow_id, command.overrides)
+
+    async def _submit(self, request: _Request) -> RunStatus:
+        """For a submit that waits for more than its commit. Not to be cancelled in the middle."""
+        runtime, command = self._runtime, request.command
+        await self._wait_for_others(request)
+        try:
+            plan = await runtime.flows.plan(command.namespace, request.flow_id, command.overrides)
+            source = None if command.source_run_id is None else await self._source_settings(command)
+            await runtime.blobs.check_inputs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
+            await self._wait_for_others(request)
+            runtime.refuse_if_not_serving()
+            answer = self._begin(request, plan, source)
+        except FlowspanError as error:
+            return await self._refused(request, error)
+        return await answer
+
+    async def _wait_for_others(self, request: _Request) -> None:
+        """The same request may be on its way already."""
+        while request.lock is not None and (other := self._in_progress.get(request.lock)) is not None:
             await asyncio.shield(other)
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def _begin(self, request: _Request, plan: FlowPlan, source: RunSettings | None) -> asyncio.Future[RunStatus]:
+        """Have the run written. The answer comes after the commit; whoever does not wait for it any more may cancel it."""
+        runtime, dispatcher, lock = self._runtime, self._runtime.dispatcher, request.lock
+        birth = self._prepare(request, plan, source)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[RunStatus] = loop.create_future()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def settle(stored: asyncio.Future[int | ExistingRun]) -> None:
+            try:
+                created = stored.result()
+                if isinstance(created, ExistingRun):
+                    dispatcher.withdraw(birth.run, birth.notes)
+                    _pass_on(runtime.own(self._repeated(request, created)), answer)
+                    return
+                status = self._admit(request, birth, created)
+                if not answer.done():
+                    answer.set_result(status)
+            except BaseException as error:
+                if not birth.run.run_key:
+                    dispatcher.withdraw(birth.run, birth.notes)
+                if isinstance(error, FlowspanError):
+                    _pass_on(runtime.own(self._refused(request, error)), answer)
+                elif not answer.done():
+                    answer.set_exception(error)
+            finally:
+                self._writing.discard(stored)
+                if lock is not None:
+                    del self._in_progress[lock]
+                done.set_result(None)
+
+        try:
+            stored = asyncio.ensure_future(runtime.store.create_run(birth.new_run))
+        except BaseException:
+            dispatcher.withdraw(birth.run, birth.notes)
+            raise
         if lock is not None:
             self._in_progress[lock] = done
-        try:
-            # Repeated requests are rare: the creating transaction finds the first one. Only one that comes to nothing is looked
-            # up, for what it asks for may have been refused by now and accepted then.
-            try:
-                return await self._create(command, flow_id, parentage, key, fingerprint)
-            except FlowspanError as error:
-                if not command.request_id or key is None or "outcome" in error.details:
-                    raise
-                existing = await runtime.store.find_request(command.namespace, key)
-                if existing is None:
-                    raise
-                return await self._repeated(command, existing, fingerprint, call)
-        except FlowspanError as error:
-            # What was refused does not count: when it is submitted again it is the same sub-run, here and in the next attempt.
-            if counts is not None and error.details.get("outcome") != "unknown" and counts[fingerprint] == occurrence:
-                counts[fingerprint] -= 1
-            raise
-        finally:
-            if lock is not None:
-                del self._in_progress[lock]
-            done.set_result(None)
+        self._writing.add(stored)
+        stored.add_done_callback(settle)
+        return answer
 
-    async def _create(
-        self, command: SubmitRun, flow_id: str, parentage: Parentage, key: str | None, fingerprint: bytes
-    ) -> RunStatus:
-        runtime = self._runtime
-        limits = runtime.limits
-        began_s = runtime.clock.monotonic_s()
-        plan = await runtime.flows.plan(command.namespace, flow_id, command.overrides)
+    async def _refused(self, request: _Request, error: FlowspanError) -> RunStatus:
+        """A submit has come to nothing: the answer of the first one of its key, if there was one; else the error is raised.
+
+        Repeated requests are rare: the creating transaction finds the first one. Only one that comes to nothing is looked up,
+        for what it asks for may have been refused by now and accepted then.
+        """
+        if error.details.get("outcome") != "unknown":
+            request.uncount()
+        command, key = request.command, request.key
+        if not command.request_id or key is None or "outcome" in error.details:
+            raise error
+        existing = await self._runtime.store.find_request(command.namespace, key)
+        if existing is None:
+            raise error
+        return await self._repeated(request, existing)
+
+    def _prepare(self, request: _Request, plan: FlowPlan, source: RunSettings | None) -> _Birth:
+        """The run and what is to be written of it. `source`: of the run that it repeats."""
+        runtime, command, parentage = self._runtime, request.command, request.parentage
         given = json_object(command.variables, "variables") or {}
-        repeated = None if command.source_run_id is None else await self._source_settings(command)
-        await runtime.blobs.check_inputs([command.inputs[index] for index in sorted(command.input_blobs)], command.namespace)
-        runtime.refuse_if_not_serving()
         parent: OpenRun | None = None if parentage.call is None else parentage.call.owner.run
         _refuse_cancelled(parentage.call, command)
         now_us = runtime.clock.now_us()
@@ -134,7 +242,7 @@ class Submissions:
         runtime.runs.tree_grows(command.namespace, root_run_id)
         description = RunDescription(
             run_id=run_id,
-            flow_id=flow_id,
+            flow_id=request.flow_id,
             total=total,
             created_at_us=now_us,
             max_concurrency=concurrency,
@@ -145,10 +253,10 @@ class Submissions:
             source_run_id=command.source_run_id,
             metadata=command.metadata,
         )
-        above = variables_of(parent) if repeated is None else runtime.variables.inherited(repeated)
+        above = variables_of(parent) if source is None else runtime.variables.inherited(source)
         variables, settings = runtime.variables.accept(plan, given, self._settings(command, parentage, now_us), above)
         machine = RunMachine(total, concurrency)
-        encoded = msgspec.json.encode(description)
+        encoded = _encode(description)
         machine.accept(encoded)
         chunks = list(_chunks(command))
         run = runtime.runs.make_run(command.namespace, description, settings, plan, variables, machine)
@@ -159,12 +267,10 @@ class Submissions:
         if command.stage_id is None:
             dispatcher.start_at_once(run)
         appends = run.flush(now_us)
-        notes = [append.context for append in appends]
-        rows = b"".join(append.row for append in appends)
         new_run = NewRun(
             namespace=command.namespace,
             run_id=run_id,
-            flow_id=flow_id,
+            flow_id=request.flow_id,
             flow_name=plan.flow.name,
             flow_label=command.flow_label,
             root_run_id=root_run_id,
@@ -174,38 +280,36 @@ class Submissions:
             created_at_us=now_us,
             total=total,
             description=encoded,
-            settings=msgspec.json.encode(settings),
+            settings=_encode(settings),
             chunks=chunks,
             stage_id=command.stage_id,
-            first_row=rows,
+            first_row=b"".join([append.row for append in appends]),
             last_seq=appends[-1].last_seq,
             end=appends[-1].end,
-            request_key=key,
-            fingerprint=fingerprint,
-            key_expires_us=now_us + int(limits.key_life_s * 1e6),
+            request_key=request.key,
+            fingerprint=request.fingerprint,
+            key_expires_us=now_us + int(runtime.limits.key_life_s * 1e6),
         )
-        try:
-            created = await runtime.store.create_run(new_run)
-        except BaseException:
-            dispatcher.withdraw(run, notes)
-            raise
-        if isinstance(created, ExistingRun):
-            dispatcher.withdraw(run, notes)
-            return await self._repeated(command, created, fingerprint, parentage.call)
-        run.run_key = created
+        return _Birth(run, parent, appends, new_run)
+
+    def _admit(self, request: _Request, birth: _Birth, run_key: int) -> RunStatus:
+        """The run is durable: it is known from now on, and what it has started goes out."""
+        runtime, run, parent, call = self._runtime, birth.run, birth.parent, request.parentage.call
+        dispatcher = runtime.dispatcher
+        run.run_key = run_key
         run.epoch = runtime.epoch
-        runtime.runs.admit(run, parent, _submitter(parentage.call))
-        if parent is not None and not command.detached:
+        runtime.runs.admit(run, parent, _submitter(call))
+        if parent is not None and not request.command.detached:
             if parent.is_cancelling:
                 runtime.cancel_unborn(run, "its parent was cancelled while it was submitted")
-            elif _is_abandoned(parentage.call):
+            elif _is_abandoned(call):
                 runtime.cancel_unborn(run, ABANDONED)
         if runtime.observer is not None:
-            runtime.observer.on_run_accepted(description, runtime.clock.monotonic_s() - began_s)
-        for note in notes:
+            runtime.observer.on_run_accepted(run.description, runtime.clock.monotonic_s() - request.began_s)
+        for note in birth.notes:
             assert isinstance(note, CommitNote)
             dispatcher.perform_first(note)
-        if appends[-1].end is not None:
+        if birth.ends:
             dispatcher.leave(run)
             runtime.on_run_ended(run)
         else:
@@ -282,34 +386,33 @@ class Submissions:
             staged_sha256=command.staged_sha256.hex(),
         )
 
-    def _identity(self, command: SubmitRun, parentage: Parentage) -> tuple[str | None, bytes]:
-        """The idempotency key and the fingerprint.
+    def _identify(self, request: _Request) -> None:
+        """Give it its idempotency key and its fingerprint.
 
         A sub-run without a key of its own gets one from its execution, so that a repeated parent finds its child again:
         the parent's token, its component retries, what is submitted, and the how-manieth time.
         """
+        command, call = request.command, request.parentage.call
         if command.request_id:
-            return f"r:{command.request_id}", request_fingerprint(command)
-        call = parentage.call
+            request.key, request.fingerprint = f"r:{command.request_id}", request_fingerprint(command)
+            return
         if call is None:
-            return None, b""
-        fingerprint = request_fingerprint(command)
-        counter = call.submits
-        if counter is None:
-            counter = call.submits = Counter()
-        counter[fingerprint] += 1
+            return
+        fingerprint = request.fingerprint = request_fingerprint(command)
+        if call.submits is None:
+            call.submits = Counter()
+        counts = request.counts = call.submits
+        occurrence = request.occurrence = counts[fingerprint] = counts[fingerprint] + 1
         run: OpenRun = call.owner.run
-        text = f"{call.idempotency_token}:{run.component_retries(call)}:{fingerprint.hex()}:{counter[fingerprint]}"
-        return "c:" + hashlib.sha256(text.encode()).hexdigest(), fingerprint
+        text = f"{call.idempotency_token}:{run.component_retries(call)}:{fingerprint.hex()}:{occurrence}"
+        request.key = "c:" + hashlib.sha256(text.encode()).hexdigest()
 
-    async def _repeated(
-        self, command: SubmitRun, existing: ExistingRun, fingerprint: bytes, call: ComponentCall | None
-    ) -> RunStatus:
+    async def _repeated(self, request: _Request, existing: ExistingRun) -> RunStatus:
         """The answer of a request that was made before."""
-        runtime = self._runtime
+        runtime, command, call = self._runtime, request.command, request.parentage.call
         if command.stage_id is not None:
             await runtime.store.discard_stage(command.stage_id)
-        if existing.fingerprint != fingerprint and not await self._means_the_same(command, existing):
+        if existing.fingerprint != request.fingerprint and not await self._means_the_same(command, existing):
             raise ConflictError("the request id was used for a different request; use a new one", runId=existing.run_id)
         child = runtime.runs.find(command.namespace, existing.run_id)
         if child is not None and call is not None and child.parent is call.owner.run:
@@ -338,6 +441,22 @@ class Submissions:
 
     def _concurrency(self, command: SubmitRun) -> int:
         return min(command.max_concurrency or DEFAULT_MAX_CONCURRENCY, self._runtime.limits.max_concurrency_cap)
+
+
+def _pass_on(task: asyncio.Task[RunStatus], answer: asyncio.Future[RunStatus]) -> None:
+    """The answer is what the task says; if nobody waits for it any more, the task goes on all the same."""
+
+    def tell(done: asyncio.Task[RunStatus]) -> None:
+        if answer.done():
+            return
+        if done.cancelled():
+            answer.cancel()
+        elif (error := done.exception()) is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(done.result())
+
+    task.add_done_callback(tell)
 
 
 _SHARED: Final[ItemStep] = (-1, -1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -156,8 +156,8 @@ class MemoryStore:
     def append(self, appends: Sequence[Append]) -> None:
         self._enqueue(list(appends))
 
-    async def create_run(self, run: NewRun) -> int | ExistingRun:
-        return await self._write(lambda: self._create_run(run))
+    def create_run(self, run: NewRun) -> Awaitable[int | ExistingRun]:
+        return self._write(lambda: self._create_run(run))
 
     def _create_run(self, new: NewRun) -> int | ExistingRun:
         request = None if new.request_key is None else (new.namespace, new.request_key)
@@ -226,8 +226,8 @@ class MemoryStore:
             if run.new.request_key is not None:
                 self._requests[(namespace, run.new.request_key)].is_tombstone = True
 
-    async def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> None:
-        await self._write(lambda: self._put_blob(namespace, blob_id, blob_type, data))
+    def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> Awaitable[None]:
+        return self._write(lambda: self._put_blob(namespace, blob_id, blob_type, data))
 
     def _put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> None:
         raw_sha256 = sha256(data).digest()
@@ -248,8 +248,8 @@ class MemoryStore:
         self._check_open()
         return _MemoryBlobWriter(self)
 
-    async def delete_blob(self, namespace: str, blob_id: str) -> bool:
-        return await self._write(lambda: self._delete_blob(namespace, blob_id))
+    def delete_blob(self, namespace: str, blob_id: str) -> Awaitable[bool]:
+        return self._write(lambda: self._delete_blob(namespace, blob_id))
 
     def _delete_blob(self, namespace: str, blob_id: str) -> bool:
         if (namespace, blob_id) not in self._blobs:
@@ -263,11 +263,11 @@ class MemoryStore:
         del self._blobs[(namespace, blob_id)]
         return True
 
-    async def _write(self, apply: Callable[[], T]) -> T:
+    def _write(self, apply: Callable[[], T]) -> Awaitable[T]:
         self._check_open()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._enqueue(_Call(apply, future))
-        return await future
+        return future
 
     def _check_open(self) -> None:
         if self._loop is None:

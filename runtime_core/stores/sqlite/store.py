@@ -31,6 +31,7 @@ from runtime_core.stores.sqlite import blob_rows, run_queries, runs
 from runtime_core.stores.sqlite.blob_files import INLINE_BYTES, read_file
 from runtime_core.stores.sqlite.blob_rows import BlobRow, NewContent
 from runtime_core.stores.sqlite.blob_writer import SqliteBlobWriter
+from runtime_core.stores.sqlite.connection import StoreConnection
 from runtime_core.stores.sqlite.database import DataDirectory
 from runtime_core.stores.sqlite.faults import Fault, classify, failed_store, translate
 from runtime_core.stores.sqlite.reader import ReaderPool
@@ -103,9 +104,9 @@ class SqliteStore:
     def append(self, appends: Sequence[Append]) -> None:
         self._usable_writer().submit(list(appends))
 
-    async def create_run(self, run: NewRun) -> int | ExistingRun:
+    def create_run(self, run: NewRun) -> Awaitable[int | ExistingRun]:
         size = len(run.description) + len(run.settings) + sum(len(value) for chunk in run.chunks for value in chunk.inputs)
-        return await self._write(lambda tx: runs.create_run(tx.db, run, self._epoch), size_bytes=size)
+        return self._write(lambda tx: runs.create_run(tx.db, run, self._epoch), size_bytes=size)
 
     async def adopt_run(self, record: RunRecord, epoch: int) -> bool:
         return await self._write(lambda tx: runs.adopt_run(tx.db, record, epoch))
@@ -122,18 +123,20 @@ class SqliteStore:
             part = run_keys[start : start + DELETED_PER_COMMIT]
             await self._write(partial(_delete_runs, namespace=namespace, run_keys=part), then=_collect_next)
 
-    async def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> None:
+    def put_blob(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> Awaitable[None]:
         if len(data) > INLINE_BYTES:
-            writer = self.begin_blob()
-            try:
-                await writer.write(data)
-                await writer.commit(namespace, blob_id, blob_type)
-            finally:
-                await writer.abort()
-            return
-        await self._write(
+            return self._put_large(namespace, blob_id, blob_type, data)
+        return self._write(
             lambda tx: self._put(tx, namespace, blob_id, blob_type, blob_rows.inline_content(data)), size_bytes=len(data)
         )
+
+    async def _put_large(self, namespace: str, blob_id: str, blob_type: str, data: bytes) -> None:
+        writer = self.begin_blob()
+        try:
+            await writer.write(data)
+            await writer.commit(namespace, blob_id, blob_type)
+        finally:
+            await writer.abort()
 
     def begin_blob(self) -> BlobWriter:
         self._usable_writer()
@@ -150,8 +153,8 @@ class SqliteStore:
     def _put(self, tx: Transaction, namespace: str, blob_id: str, blob_type: str, content: NewContent) -> None:
         blob_rows.put_blob(tx.db, tx.doomed_files, self._files.path, namespace, blob_id, blob_type, content)
 
-    async def delete_blob(self, namespace: str, blob_id: str) -> bool:
-        return await self._write(lambda tx: blob_rows.delete_blob(tx.db, tx.doomed_files, self._files.path, namespace, blob_id))
+    def delete_blob(self, namespace: str, blob_id: str) -> Awaitable[bool]:
+        return self._write(lambda tx: blob_rows.delete_blob(tx.db, tx.doomed_files, self._files.path, namespace, blob_id))
 
     def _write(
         self,
@@ -245,7 +248,7 @@ class SqliteStore:
     async def read_item_index(self, run_key: int) -> bytes | None:
         return await self._read(lambda db: run_queries.read_item_index(db, run_key))
 
-    async def _read(self, query: Callable[[apsw.Connection], T]) -> T:
+    async def _read(self, query: Callable[[StoreConnection], T]) -> T:
         readers = self._readers
         if readers is None:
             raise UnavailableError("the store is closed")
