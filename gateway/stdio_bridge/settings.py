@@ -21,8 +21,8 @@ REQUEST_WINDOW: Final = 1_024
 """Requests of one server that are served at once; open waits do not count."""
 MAX_OPEN_WAITS: Final = 16_384
 """Four for each execution that a process may hold."""
-FIRST_FLUSH_CALLS: Final = 4
-FLUSH_CALLS: Final = 32
+FIRST_FLUSH_CALLS: Final = 8
+FLUSH_CALLS: Final = 64
 """Requests in the first write of a batch and, doubling, in later ones: the child begins while the parent still builds lines
 (twice the rate with 16 in flight), and large batches cost few writes."""
 BACKLOG_BYTES: Final = 1 * MIB

@@ -22,7 +22,7 @@ def test_both_spellings_of_the_version_are_sent() -> None:
         "runtimeProtocolVersion": 1,
         "runtime_protocol_version": 1,
         "protocolVersions": [1],
-        "capabilities": {"cancel": True, "watch": True, "drain": True},
+        "capabilities": {"cancel": True, "watch": True, "drain": True, "bulk": True},
     }
 
 
