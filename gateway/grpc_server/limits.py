@@ -25,7 +25,13 @@ MAX_STREAMED_ITEMS: Final = 10_000_000
 """Items of a streamed submit."""
 
 STAGE_CHUNK_BYTES: Final = 256 << 10
-"""Inputs that are handed to the store together; the memory that a streamed submit holds beside the message it reads."""
+"""Inputs that are handed to the store together."""
+
+STAGE_AHEAD_BYTES: Final = 4 * MIB
+"""Inputs on their way to the disk while the next message is read: with those of that message all that a streamed submit holds."""
+
+LARGE_INPUT_BYTES: Final = 64 << 10
+"""On average; from here on another thread hashes them."""
 
 STAGE_CHUNK_ITEMS: Final = 4_096
 """The same for tiny inputs."""
