@@ -106,7 +106,7 @@ class SqliteStore:
 
     def create_run(self, run: NewRun) -> Awaitable[int | ExistingRun]:
         size = len(run.description) + len(run.settings) + sum(len(value) for chunk in run.chunks for value in chunk.inputs)
-        return self._write(lambda tx: runs.create_run(tx.db, run, self._epoch), size_bytes=size)
+        return self._write(lambda tx: runs.create_run(tx.db, run, tx.epoch), size_bytes=size, new_run=run)
 
     async def adopt_run(self, record: RunRecord, epoch: int) -> bool:
         return await self._write(lambda tx: runs.adopt_run(tx.db, record, epoch))
@@ -163,11 +163,12 @@ class SqliteStore:
         size_bytes: int = 0,
         file: Path | None = None,
         then: Callable[[Any], WriteCall | None] | None = None,
+        new_run: NewRun | None = None,
     ) -> Awaitable[T]:
         """Queue a write; its place in the order is that of this call."""
         writer = self._usable_writer()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        writer.submit(WriteCall(apply, future, size_bytes=size_bytes, file=file, then=then))
+        writer.submit(WriteCall(apply, future, size_bytes=size_bytes, file=file, then=then, new_run=new_run))
         return future
 
     def _usable_writer(self) -> Writer:

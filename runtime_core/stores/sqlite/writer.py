@@ -18,10 +18,12 @@ from typing import Any, Final
 
 import apsw
 
-from runtime_core.ports import Append, StoreHealth
+from runtime_core.ports import Append, NewRun, StoreHealth
 from runtime_core.stores.sqlite.appends import write_appends
 from runtime_core.stores.sqlite.checkpoints import IDLE_S, CheckpointPolicy
+from runtime_core.stores.sqlite.connection import StoreConnection
 from runtime_core.stores.sqlite.faults import RETRY_S, Fault, classify, failed_store, translate
+from runtime_core.stores.sqlite.runs import create_runs
 from runtime_core.stores.statistics import StoreStatistics
 
 _log = logging.getLogger(__name__)
@@ -32,12 +34,13 @@ MAX_COMMIT_CALLS: Final = 1024
 
 
 class Transaction:
-    """What a write may use: the connection, and files to be unlinked once the commit is durable."""
+    """What a write may use: the connection, this incarnation, and files to be unlinked once the commit is durable."""
 
-    __slots__ = ("db", "doomed_files")
+    __slots__ = ("db", "doomed_files", "epoch")
 
-    def __init__(self, db: apsw.Connection) -> None:
+    def __init__(self, db: StoreConnection, epoch: int) -> None:
         self.db = db
+        self.epoch = epoch
         self.doomed_files: list[Path] = []
 
 
@@ -51,9 +54,10 @@ class WriteCall:
         size_bytes: about what it writes.
         file: written for this call before; unlinked if the call fails.
         then: another call to be queued behind everything else once this one is committed; given the result.
+        new_run: what `apply` creates, if it does just that: several of them are created together.
     """
 
-    __slots__ = ("apply", "error", "file", "future", "result", "size_bytes", "then")
+    __slots__ = ("apply", "error", "file", "future", "new_run", "result", "size_bytes", "then")
 
     def __init__(
         self,
@@ -63,7 +67,9 @@ class WriteCall:
         size_bytes: int = 0,
         file: Path | None = None,
         then: Callable[[Any], WriteCall | None] | None = None,
+        new_run: NewRun | None = None,
     ) -> None:
+        self.new_run = new_run
         self.apply = apply
         self.future = future
         self.size_bytes = size_bytes
@@ -98,7 +104,7 @@ class Writer:
         self,
         loop: asyncio.AbstractEventLoop,
         health: StoreHealth,
-        open_database: Callable[[], tuple[apsw.Connection, CheckpointPolicy, int]],
+        open_database: Callable[[], tuple[StoreConnection, CheckpointPolicy, int]],
         release: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -109,6 +115,7 @@ class Writer:
         self._held: deque[Append] = deque()
         self._retry_at_s = 0.0
         self._told_full = False
+        self._epoch = 0
         self._in_hand: list[Write] = []
         self._commits = self._appends = self._rows = self._calls = 0
         self.ready: asyncio.Future[int] = loop.create_future()
@@ -139,6 +146,7 @@ class Writer:
                 self._release()
                 self._post(_fail, self.ready, translate(error))
                 return
+            self._epoch = epoch
             self._post(_succeed, self.ready, epoch)
             try:
                 self._work(db, checkpoints)
@@ -152,7 +160,7 @@ class Writer:
         finally:
             self._post(_succeed, self.ended, None)
 
-    def _work(self, db: apsw.Connection, checkpoints: CheckpointPolicy) -> None:
+    def _work(self, db: StoreConnection, checkpoints: CheckpointPolicy) -> None:
         while True:
             try:
                 first = self._queue.get(timeout=self._patience_s(checkpoints))
@@ -196,7 +204,7 @@ class Writer:
                 return writes, False
         return writes, True
 
-    def _write(self, db: apsw.Connection, writes: list[Write]) -> None:
+    def _write(self, db: StoreConnection, writes: list[Write]) -> None:
         if not self._held:
             error = self._commit(db, writes)
             if error is None:
@@ -215,7 +223,7 @@ class Writer:
                 if error is not None:
                     self._drop(write, translate(error))
 
-    def _retry_held(self, db: apsw.Connection) -> None:
+    def _retry_held(self, db: StoreConnection) -> None:
         """Commit kept rows in slices, as far as there is room."""
         while self._held:
             appends: list[Append] = []
@@ -238,7 +246,7 @@ class Writer:
             self._told_full = is_full
             self._post(self._health.on_full, is_full)
 
-    def _commit(self, db: apsw.Connection, writes: Sequence[Write]) -> BaseException | None:
+    def _commit(self, db: StoreConnection, writes: Sequence[Write]) -> BaseException | None:
         """One transaction. Returns why nothing of it was applied (full, locked out), None if it is durable.
 
         Raises:
@@ -247,11 +255,11 @@ class Writer:
         try:
             db.execute("BEGIN IMMEDIATE")
             try:
-                done = _apply_all(db, writes, guarded=False)
+                done = _apply_all(Transaction(db, self._epoch), writes, guarded=False)
             except _CallFailedError:  # rare; what was done beside it is done again, each call guarded
                 _roll_back(db)
                 db.execute("BEGIN IMMEDIATE")
-                done = _apply_all(db, writes, guarded=True)
+                done = _apply_all(Transaction(db, self._epoch), writes, guarded=True)
             db.execute("COMMIT")
         except BaseException as error:
             _roll_back(db)
@@ -331,7 +339,7 @@ class _CallFailedError(Exception):
     """A call that was not guarded has failed: nothing of its transaction can be kept."""
 
 
-def _apply_all(db: apsw.Connection, writes: Sequence[Write], *, guarded: bool) -> _Done:
+def _apply_all(transaction: Transaction, writes: Sequence[Write], *, guarded: bool) -> _Done:
     """Apply writes in their order within the open transaction.
 
     Args:
@@ -342,20 +350,46 @@ def _apply_all(db: apsw.Connection, writes: Sequence[Write], *, guarded: bool) -
         _CallFailedError: a call has failed, and was not guarded.
         BaseException: the transaction cannot go on.
     """
-    done = _Done(Transaction(db))
+    db = transaction.db
+    done = _Done(transaction)
     pending: list[Append] = []
+    births: list[WriteCall] = []
     for write in writes:
-        if isinstance(write, WriteCall):
+        if not isinstance(write, WriteCall):
+            pending += write
+        elif write.new_run is not None and not guarded:
+            births.append(write)  # no append can be of a run that is not there yet: their order does not matter
+            done.calls.append(write)
+        else:
+            _create_runs(transaction, births)
+            births = []
             if pending:
                 done.rows += write_appends(db, pending, done.committed, done.fenced)
                 pending = []
-            _apply(done.transaction, write, guarded)
+            _apply(transaction, write, guarded)
             done.calls.append(write)
-        else:
-            pending += write
+    _create_runs(transaction, births)
     if pending:
         done.rows += write_appends(db, pending, done.committed, done.fenced)
     return done
+
+
+def _create_runs(transaction: Transaction, births: Sequence[WriteCall]) -> None:
+    """Create runs together, or one after the other where that cannot be. Raises as `_apply` does, not guarded."""
+    if len(births) > 1:
+        try:
+            new_runs = [birth.new_run for birth in births if birth.new_run is not None]
+            run_keys = create_runs(transaction.db, new_runs, transaction.epoch)
+        except Exception as error:
+            if isinstance(error, (apsw.Error, OSError)) and classify(error) is not Fault.REFUSED:
+                raise
+            raise _CallFailedError from error
+        if run_keys is not None:
+            for birth, run_key in zip(births, run_keys, strict=True):
+                birth.result = run_key
+            return
+    for birth in births:
+        _apply(transaction, birth, False)
 
 
 def _apply(transaction: Transaction, call: WriteCall, guarded: bool) -> None:
@@ -377,7 +411,7 @@ def _apply(transaction: Transaction, call: WriteCall, guarded: bool) -> None:
         db.execute("RELEASE write_call")
 
 
-def _roll_back(db: apsw.Connection) -> None:
+def _roll_back(db: StoreConnection) -> None:
     """End a transaction that failed. SQLite may have done so itself; it is certain only once it says so."""
     if db.in_transaction:
         db.execute("ROLLBACK")
