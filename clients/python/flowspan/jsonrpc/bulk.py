@@ -174,11 +174,11 @@ class AnswerBatch:
             self._lines.append(line)
 
     def add_output(self, number: int, output: bytes) -> None:
-        piece = b"[%d,%b]" % (number, output)
-        if len(piece) > SMALL_BYTES:
-            self._lines.append(_line(piece, b""))
+        if len(output) > SMALL_BYTES:
+            # Joined: of 1 MB, that takes 0.02 ms, formatting 0.6.
+            self._lines.append(b"".join((OUTPUTS_HEAD, b',"params":{"outputs":[[%d,' % number, one_line(output), b"]]}}\n")))
         else:
-            self._outputs.append(piece)
+            self._outputs.append(b"[%d,%b]" % (number, output))
 
     def add_failure(self, number: int, error: WireError) -> None:
         self._failures.append(b"[%d,%b]" % (number, encode_wire_error(error)))

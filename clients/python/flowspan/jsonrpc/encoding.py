@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from flowspan.errors import FlowspanError, Reason
+from flowspan.jsonrpc.guard import outline
 
 
 def encode_payload(value: object, enc_hook: Callable[[Any], Any] | None = None) -> bytes:
@@ -20,7 +21,7 @@ def encode_payload(value: object, enc_hook: Callable[[Any], Any] | None = None) 
     try:
         data = msgspec.json.encode(value, enc_hook=enc_hook)
         # The encoder writes NaN and infinities as null without a word; only a text with a null in it can hide one.
-        if b"null" in data:
+        if b"null" in outline(data):
             _refuse_non_finite(msgspec.to_builtins(value, enc_hook=enc_hook), "$")
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         raise FlowspanError(f"the value cannot be written as JSON: {error}", reason=Reason.INVALID_VALUE) from None
