@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from flowspan.errors import LimitExceededError
 from flowspan.jsonrpc import CLIENT_LIMITS
 from flowspan.view.status import ItemResult, ResultsOmitted, RunStatus
@@ -110,7 +112,7 @@ async def read_blobs(api: RuntimeApi, results: Sequence[ItemResult], namespace: 
             blob = await api.get_blob(result.payload.decode("ascii"), namespace=namespace)
             room -= len(blob.data)
             if room >= 0:
-                result = replace(result, payload=blob.data, is_blob=False)
+                result = msgspec.structs.replace(result, payload=blob.data, is_blob=False)
         read.append(result)
     return read
 

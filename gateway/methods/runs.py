@@ -61,7 +61,7 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
         status = await wait_for_results(api, context, link, run_id, timeout_s)
     if status.results is not None and params.item_labels:
         labels = params.item_labels
-        labelled = [replace(result, item_label=labels[result.item_index]) for result in status.results]
+        labelled = [msgspec.structs.replace(result, item_label=labels[result.item_index]) for result in status.results]
         status = replace(status, results=labelled)
     return await answer_status(api, context, status, namespace=link.namespace)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Unpack
 
+import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from flowspan.client import submission
@@ -206,7 +207,7 @@ class AsyncClient:
         assert status is not None  # it began with event 1
         labels = options.get("item_labels")
         if labels:
-            results = [replace(result, item_label=labels[result.item_index]) for result in results]
+            results = [msgspec.structs.replace(result, item_label=labels[result.item_index]) for result in results]
         if order is ResultOrder.BY_INDEX:
             results.sort(key=lambda result: result.item_index)
         return replace(status, results=results)
@@ -436,7 +437,9 @@ class AsyncClient:
         if not any(result.is_blob for result in results):
             return results
         return [
-            replace(r, payload=await self.get_blob_bytes(r.payload.decode("ascii")), is_blob=False) if r.is_blob else r
+            msgspec.structs.replace(r, payload=await self.get_blob_bytes(r.payload.decode("ascii")), is_blob=False)
+            if r.is_blob
+            else r
             for r in results
         ]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import cast
+
+import msgspec
 
 from flowspan.client.channel import Connection
 from flowspan.client.resuming import Message, ResumingStream, StreamCall
@@ -105,7 +107,7 @@ class TreeWatch:
         for position, result in enumerate(results):
             if result.is_blob:
                 payload = await self._read_blob(result.payload.decode("ascii"))
-                results[position] = replace(result, payload=payload, is_blob=False)
+                results[position] = msgspec.structs.replace(result, payload=payload, is_blob=False)
         return TreeNews(fold.snapshot(), results)
 
     async def _is_behind_the_end(self) -> bool:

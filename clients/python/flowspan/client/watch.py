@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import cast
+
+import msgspec
 
 from flowspan.client.channel import Connection
 from flowspan.client.resuming import Message, ResumingStream, StreamCall
@@ -161,7 +162,7 @@ class Watch:
         for position, (seq, result) in enumerate(self._unread):
             if result.is_blob:
                 payload = await self._read_blob(result.payload.decode("ascii"))
-                self._unread[position] = (seq, replace(result, payload=payload, is_blob=False))
+                self._unread[position] = (seq, msgspec.structs.replace(result, payload=payload, is_blob=False))
         fresh, self._unread = self._unread, []
         self._ready, self._given = self._in_order(fresh) if self._by_index else fresh, 0
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import msgspec
 
 from flowspan.view.events import (
+    Event,
     ItemCompleted,
     ItemsStarted,
     Outcome,
@@ -74,33 +75,41 @@ class RunFold:
             raise ValueError(f"gap in the log: have events up to {self.through_seq}, got a segment from {segment.first_seq}")
         skip = self.through_seq + 1 - segment.first_seq
         fresh: list[ItemResult] = []
+        recorded_at_us = segment.recorded_at_us
+        failed = cancelled = 0
         for event in segment.events[skip:] if skip else segment.events:
-            match event:
-                case ItemCompleted(item_index, outcome, payload, is_blob):
-                    fresh.append(ItemResult(item_index, outcome, payload, segment.recorded_at_us, is_blob))
-                    if outcome is Outcome.FAILED:
-                        self._failed += 1
-                    elif outcome is Outcome.CANCELLED:
-                        self._cancelled += 1
-                    else:
-                        self._success += 1
-                case ItemsStarted(first_item, count):
-                    self._started = first_item + count
-                    if not self.status.is_terminal:
-                        self.status = RunStatusCode.RUNNING
-                case RunAccepted(description):
-                    self.description = msgspec.json.decode(description, type=RunDescription)
-                case RunCancelRequested(reason):
-                    self.cancel_reason = reason
-                case RunCompleted(status):
-                    self.status = status
-                    self.completed_at_us = segment.recorded_at_us
-                case _:
-                    pass
+            if type(event) is ItemCompleted:  # nearly all of them
+                outcome = event.outcome
+                fresh.append(ItemResult(event.item_index, outcome, event.payload, recorded_at_us, event.is_blob))
+                if outcome is Outcome.FAILED:
+                    failed += 1
+                elif outcome is Outcome.CANCELLED:
+                    cancelled += 1
+            elif event is not None:
+                self._apply_other(event, recorded_at_us)
+        self._failed += failed
+        self._cancelled += cancelled
+        self._success += len(fresh) - failed - cancelled
         if self._keep_results:
             self.results += fresh
         self.through_seq = max(self.through_seq, segment.last_seq)
         return fresh
+
+    def _apply_other(self, event: Event, recorded_at_us: int) -> None:
+        match event:
+            case ItemsStarted(first_item, count):
+                self._started = first_item + count
+                if not self.status.is_terminal:
+                    self.status = RunStatusCode.RUNNING
+            case RunAccepted(description):
+                self.description = msgspec.json.decode(description, type=RunDescription)
+            case RunCancelRequested(reason):
+                self.cancel_reason = reason
+            case RunCompleted(status):
+                self.status = status
+                self.completed_at_us = recorded_at_us
+            case _:
+                pass
 
     def apply_all(self, segments: Iterable[Segment]) -> None:
         for segment in segments:

@@ -106,9 +106,12 @@ class RunFailedError(FlowspanError):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class ItemResult:
-    """The result of one item. `payload` is as in `flowspan.view.events.ItemCompleted`; `value()` and `error()` decode it."""
+class ItemResult(msgspec.Struct, frozen=True, gc=False):
+    """The result of one item. `payload` is as in `flowspan.view.events.ItemCompleted`; `value` and `error` decode it.
+
+    A Struct, since a watcher makes one per item: a frozen dataclass costs three times as much. Change it by
+    `msgspec.structs.replace`.
+    """
 
     item_index: int
     outcome: Outcome
