@@ -53,12 +53,17 @@ class SubmitRun(msgspec.Struct, frozen=True):
 
 
 class WatchBatch(msgspec.Struct, frozen=True):
-    """Rows of the log (see `SegmentCodec`), and the cursor behind them. `run_id`: whose, in a tree watch."""
+    """Rows of the log (see `SegmentCodec`), and the cursor behind them. `run_id`: whose, in a tree watch.
+
+    All watchers of a run that stand at the same place get the same batch. `message`: empty, or the one message that a shell
+    has made of it, for the other watchers.
+    """
 
     rows: Sequence[bytes]
     through_seq: int
     run_id: str
     is_last: bool
+    message: list[bytes] = msgspec.field(default_factory=list)
 
 
 class RunWatch(Protocol):

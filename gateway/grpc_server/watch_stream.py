@@ -10,6 +10,7 @@ from flowspan.protobuf.segments import through_seq_field, varint
 from gateway.grpc_server.handlers import Write
 from gateway.grpc_server.limits import MAX_WATCH_STREAMS, WRITE_TIMEOUT_S
 from gateway.grpc_server.write_budget import WriteBudget
+from gateway.grpc_server.write_deadlines import WriteDeadlines
 from runtime_core.api import RunWatch
 
 _RUN_ID_TAG: Final = bytes([3 << 3 | 2])
@@ -27,6 +28,9 @@ class WatchStreams:
 
     Args:
         write_timeout_s: a reader that takes nothing for so long is let go.
+
+    Attributes:
+        messages_joined: of rows; counted so that tests can tell which were made for several streams together.
     """
 
     def __init__(
@@ -38,8 +42,9 @@ class WatchStreams:
     ) -> None:
         self._budget: Final = budget
         self._max_streams: Final = max_streams
-        self._write_timeout_s: Final = write_timeout_s
+        self._deadlines: Final = WriteDeadlines(write_timeout_s)
         self._open = 0
+        self.messages_joined = 0
 
     @property
     def open_streams(self) -> int:
@@ -75,11 +80,17 @@ class WatchStreams:
             while (batch := await watch.next_batch()) is not None:
                 if holds_slot and batch.is_last:
                     await watch.wait_for_slot()
-                tail = through_seq_field(batch.through_seq)
-                if whole_tree:
-                    tail += run_id_field(batch.run_id)
+                if whole_tree or head:
+                    tail = run_id_field(batch.run_id) if whole_tree else b""
+                    message = b"".join((head, *batch.rows, through_seq_field(batch.through_seq), tail))
+                elif batch.message:
+                    message = batch.message[0]  # joined for another watcher that stands here
+                else:
+                    message = b"".join((*batch.rows, through_seq_field(batch.through_seq)))
+                    batch.message.append(message)
+                    self.messages_joined += 1
                 resume = {} if whole_tree else {"afterSeq": sent_seq}
-                await self.write(write, b"".join((head, *batch.rows, tail)), **resume)
+                await self.write(write, message, **resume)
                 sent_seq, head = batch.through_seq, b""
         finally:
             self._open -= 1
@@ -91,14 +102,19 @@ class WatchStreams:
         Args:
             resume: what the caller needs to go on, if it has to be let go.
         """
-        share = await self._budget.take(len(message))
+        budget, deadlines = self._budget, self._deadlines
+        size = len(message)
+        share = budget.take_at_once(size) or await budget.take(size)
+        under_way = deadlines.begin()
         try:
-            async with asyncio.timeout(self._write_timeout_s):
-                await write(message)
-        except TimeoutError:
-            raise _stalled(self._write_timeout_s, resume) from None
+            await write(message)
+        except asyncio.CancelledError:
+            if under_way.has_passed():
+                raise _stalled(deadlines.timeout_s, resume) from None
+            raise
         finally:
-            self._budget.give_back(share)
+            deadlines.end(under_way)
+            budget.give_back(share)
 
 
 def _stalled(timeout_s: float, resume: dict[str, int | str]) -> OverloadedError:

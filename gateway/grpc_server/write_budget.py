@@ -50,6 +50,12 @@ class WriteBudget:
         """Bytes under way to readers that do not read."""
         return self._stalled_bytes
 
+    def take_at_once(self, size: int) -> WriteShare | None:
+        """As `take`, if nobody has to wait: the usual case, without a coroutine."""
+        if self._waiters or not self._fits(size):
+            return None
+        return self._grant(size, asyncio.get_running_loop())
+
     async def take(self, size: int) -> WriteShare:
         """Wait until `size` bytes may be written. Every share must be given back."""
         loop = asyncio.get_running_loop()

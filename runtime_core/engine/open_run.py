@@ -31,6 +31,7 @@ from runtime_core.model.machine import RunMachine, Tally, counts_of
 from runtime_core.ports import Append, LogRow, RunEnd, SegmentCodec
 
 if TYPE_CHECKING:
+    from runtime_core.engine.audience import Audience
     from runtime_core.engine.lane import Lane, RunLane
 
 log = structlog.get_logger(__name__)
@@ -150,6 +151,7 @@ class OpenRun:
         abandoned: items that have ended while steps were under way, and these steps; the dispatcher takes them from here.
         storing: items whose result is on its way into a blob: decided, but not ended yet.
         has_left: it wants no slots any more.
+        audience: who follows it, or None. `waiters`: who waits for a commit without following it.
         lost: another gateway owns it.
     """
 
@@ -166,6 +168,7 @@ class OpenRun:
         "_retries",
         "_tail_bytes",
         "abandoned",
+        "audience",
         "children",
         "committed",
         "committed_seq",
@@ -230,6 +233,7 @@ class OpenRun:
         self.committed_seq = 0
         self.tail: deque[LogRow] = deque()
         self.waiters: list[asyncio.Future[None]] = []
+        self.audience: Audience | None = None
         self.has_left = False
         self.lost = False
         self.journals_steps = False
@@ -485,7 +489,9 @@ class OpenRun:
         self.wake()
 
     def wake(self) -> None:
-        """Let watchers look again."""
+        """Let those who wait for its log look again."""
+        if self.audience is not None:
+            self.audience.on_durable(self.committed_seq, at_once=self.lost or self.committed.status.is_terminal)
         waiters = self.waiters
         if waiters:
             self.waiters = []

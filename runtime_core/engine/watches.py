@@ -7,12 +7,14 @@ store. A slow one costs nothing but its cursor.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from flowspan.errors import NotFoundError, Reason, UnavailableError
 from runtime_core.api import WatchBatch
+from runtime_core.engine.audience import Audience
 from runtime_core.engine.open_run import OpenRun
 from runtime_core.limits import BATCH_BYTES
 from runtime_core.ports import LogRow, SegmentCodec, Store
@@ -78,6 +80,7 @@ class RunWatcher:
     def __init__(
         self,
         log: OpenRun | EndedLog,
+        audience: Audience,
         store: Store,
         codec: SegmentCodec,
         *,
@@ -91,6 +94,7 @@ class RunWatcher:
     ) -> None:
         self.cursor = after_seq
         self._log = log
+        self._audience = audience
         self._store = store
         self._codec = codec
         self._filter = (results_only, omit_payloads) if results_only or omit_payloads else None
@@ -100,6 +104,7 @@ class RunWatcher:
         self._release = release
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
+        audience.enter()
 
     @property
     def run_id(self) -> str:
@@ -108,14 +113,12 @@ class RunWatcher:
     @property
     def is_over(self) -> bool:
         """Everything up to the terminal event was handed out."""
-        log = self._log
-        over = log.is_over if isinstance(log, EndedLog) else log.committed.status.is_terminal
-        return over and self.cursor >= log.committed_seq
+        return _is_complete(self._log) and self.cursor >= self._log.committed_seq
 
     @property
     def has_news(self) -> bool:
-        """Something is durable that was not handed out."""
-        return self.cursor < self._log.committed_seq
+        """There is something to see that was not handed out."""
+        return self.cursor < self._audience.shown_seq
 
     async def next_batch(self) -> WatchBatch | None:
         """See `RunWatch.next_batch`."""
@@ -125,15 +128,15 @@ class RunWatcher:
                 raise UnavailableError(
                     f"another gateway owns run {log.run_id} now; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000
                 )
-            if self.cursor < log.committed_seq:
-                rows = await self._rows(log)
-                self.cursor = rows[-1].last_seq
-                return WatchBatch([self._shown(row) for row in rows], self.cursor, log.run_id, self.is_over)
+            if self.cursor < self._audience.shown_seq:
+                batch = self._audience.find(self.cursor, self._filter) or await self._read(log)
+                self.cursor = batch.through_seq
+                return batch
             if self.is_over or self._closed:
                 return None
             if self._is_stopping():
                 raise UnavailableError("the gateway is stopping; resume from the cursor", afterSeq=self.cursor, retryAfterMs=1000)
-            await self._wait(log)
+            await self._wait()
 
     async def wait_for_slot(self) -> None:
         """See `RunWatch.wait_for_slot`."""
@@ -151,6 +154,7 @@ class RunWatcher:
             self._release()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+        self._audience.leave()
         self._on_closed(self)
 
     def wake(self) -> None:
@@ -158,34 +162,49 @@ class RunWatcher:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _wait(self, log: OpenRun | EndedLog) -> None:
-        assert isinstance(log, OpenRun)
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        log.waiters.append(waiter)
+    async def _wait(self) -> None:
+        waiter = self._waiter = self._audience.waiter()
         try:
             await waiter
         finally:
             self._waiter = None
-            if waiter in log.waiters:
-                log.waiters.remove(waiter)
+            self._audience.forget(waiter)
+
+    async def _read(self, log: OpenRun | EndedLog) -> WatchBatch:
+        """At least one row behind the cursor."""
+        rows = await self._rows(log)
+        # Rows of the store may be durable without having been shown yet.
+        shown_seq = self._audience.shown_seq
+        if rows[-1].last_seq > shown_seq:
+            rows = [row for row in rows if row.last_seq <= shown_seq]
+        through_seq = rows[-1].last_seq
+        is_last = _is_complete(log) and through_seq >= log.committed_seq
+        batch = WatchBatch([self._filtered(row) for row in rows], through_seq, log.run_id, is_last)
+        self._audience.keep(self.cursor, self._filter, batch)
+        return batch
 
     async def _rows(self, log: OpenRun | EndedLog) -> list[LogRow]:
-        """At least one row behind the cursor."""
         if log.tail and log.tail[0].first_seq <= self.cursor + 1:
-            return _tail_rows(log.tail, self.cursor)
-        rows = await self._store.read_rows(log.run_key, self.cursor, BATCH_BYTES)
+            return _tail_rows(log.tail, self.cursor, self._audience.shown_seq)
+        read = functools.partial(self._store.read_rows, log.run_key, self.cursor, BATCH_BYTES)
+        rows = await self._audience.read_once(self.cursor, read)
         if not rows:
             raise NotFoundError(f"run {log.run_id} was deleted", reason=Reason.RUN_NOT_FOUND, runId=log.run_id)
         return rows
 
-    def _shown(self, row: LogRow) -> bytes:
+    def _filtered(self, row: LogRow) -> bytes:
         if self._filter is None:
             return row.data
         return self._codec.filter(row.data, results_only=self._filter[0], omit_payloads=self._filter[1])
 
 
-def _tail_rows(tail: Sequence[LogRow], after_seq: int) -> list[LogRow]:
-    """Rows in memory behind the cursor, as many as fit one message."""
+def _is_complete(log: OpenRun | EndedLog) -> bool:
+    """The terminal event is durable."""
+    return log.is_over if isinstance(log, EndedLog) else log.committed.status.is_terminal
+
+
+def _tail_rows(tail: Sequence[LogRow], after_seq: int, through_seq: int) -> list[LogRow]:
+    """Rows in memory behind the cursor up to `through_seq`, as many as fit one message."""
     rows: list[LogRow] = []
     size = 0
     # From the end: a watcher at the end, the usual one, looks at the last rows only.
@@ -193,7 +212,8 @@ def _tail_rows(tail: Sequence[LogRow], after_seq: int) -> list[LogRow]:
     for row in reversed(tail):
         if row.last_seq <= after_seq:
             break
-        newest.append(row)
+        if row.last_seq <= through_seq:
+            newest.append(row)
     for row in reversed(newest):
         if rows and size + len(row.data) > BATCH_BYTES:
             break

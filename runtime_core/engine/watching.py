@@ -11,6 +11,7 @@ from flowspan.errors import InvalidArgumentError
 from flowspan.view.status import RunDescription
 from runtime_core.api import RunWatch
 from runtime_core.calls import ComponentCall
+from runtime_core.engine.audience import Audience
 from runtime_core.engine.dispatcher import Dispatcher
 from runtime_core.engine.lane import suspect_key
 from runtime_core.engine.open_run import OpenRun
@@ -52,6 +53,7 @@ class Watching:
         self._epoch = epoch
         self._watchers: set[RunWatcher] = set()
         self._tree_watchers: dict[str, set[TreeWatcher]] = {}
+        self._audiences: dict[int, Audience] = {}
         self.ended_lately = EndedLately()
         runs.on_admitted = self._on_admitted
 
@@ -155,6 +157,7 @@ class Watching:
             settle, release = self._park(call, followed.run_id)
         watcher = RunWatcher(
             followed,
+            self._audience_of(followed),
             self._store,
             self._codec,
             after_seq=cursor,
@@ -167,6 +170,18 @@ class Watching:
         )
         self._watchers.add(watcher)
         return watcher
+
+    def _audience_of(self, log: OpenRun | EndedLog) -> Audience:
+        """Those who follow the run already. Of an open run the run knows them, of one that has ended this object does."""
+        if isinstance(log, OpenRun):
+            if log.audience is None:
+                log.audience = Audience(log.committed_seq, lambda: setattr(log, "audience", None))
+            return log.audience
+        audience = self._audiences.get(log.run_key)
+        if audience is None:
+            audience = Audience(log.committed_seq, lambda: self._audiences.pop(log.run_key, None))
+            self._audiences[log.run_key] = audience
+        return audience
 
     def _park(self, call: ComponentCall, run_id: str) -> tuple[Callable[[], asyncio.Future[None] | None], Callable[[], None]]:
         """The execution waits for a run: give its slot back. Returns how to take it again, and how to end the wait."""
