@@ -50,9 +50,22 @@ class RequestReader(Generic[MessageT]):
         """The next message; None when the caller has closed the stream.
 
         Raises:
+            InvalidArgumentError: the bytes are not such a message.
+            asyncio.CancelledError, FlowspanError: as `next_bytes`.
+        """
+        data = await self.next_bytes()
+        return None if data is None else self.parse(data)
+
+    def parse(self, data: bytes) -> MessageT:
+        """What `next` makes of the bytes of a message."""
+        return parse(self._message_class, data)
+
+    async def next_bytes(self) -> bytes | None:
+        """The next message as it came; None when the caller has closed the stream.
+
+        Raises:
             asyncio.CancelledError: the stream broke.
             FlowspanError: TIMEOUT: the caller was silent for too long.
-            InvalidArgumentError: the bytes are not such a message.
         """
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
@@ -63,7 +76,7 @@ class RequestReader(Generic[MessageT]):
                 reason=Reason.TIMEOUT,
             ) from None
         if isinstance(data, bytes):
-            return parse(self._message_class, data)
+            return data
         # A stream that broke reads like one that was closed. The caller's headers are due anyway, and gRPC refuses to
         # send them on a call that is dead.
         await self._context.send_initial_metadata(())

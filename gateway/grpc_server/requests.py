@@ -68,6 +68,18 @@ def read_inputs(values: Sequence[JsonValue], first_item: int = 0) -> tuple[list[
         blobs = frozenset(position for position, data in enumerate(inputs) if not data)
         for position in blobs:
             inputs[position] = _read_blob_ref(values[position], f"inputs[{first_item + position}]").encode()
+    _check_json(inputs, first_item, blobs)
+    return inputs, blobs
+
+
+def check_inputs(inputs: Sequence[bytes], first_item: int) -> None:
+    """Refuse JSON inputs as `read_inputs` does."""
+    if inputs and max(map(len, inputs)) > MAX_ITEM_INPUT_BYTES:
+        _refuse_large_input(inputs, first_item)
+    _check_json(inputs, first_item, frozenset())
+
+
+def _check_json(inputs: Sequence[bytes], first_item: int, blobs: frozenset[int]) -> None:
     try:
         check_payloads([data for position, data in enumerate(inputs) if position not in blobs] if blobs else inputs)
     except FlowspanError as error:
@@ -77,7 +89,6 @@ def read_inputs(values: Sequence[JsonValue], first_item: int = 0) -> tuple[list[
         error.details["index"] = first_item + position
         error.details["field"] = f"inputs[{first_item + position}]"
         raise
-    return inputs, blobs
 
 
 def _read_blob_ref(value: JsonValue, field: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 from flowspan.errors import InvalidArgumentError, LimitExceededError
+from flowspan.protobuf.large_inputs import large_inputs
 from flowspan.v1 import run_service_pb2 as pb
 from flowspan.view.status import RunStatus
 from gateway.grpc_server.call import Call
@@ -22,7 +23,7 @@ from gateway.grpc_server.limits import (
     STAGE_CHUNK_BYTES,
     STAGE_CHUNK_ITEMS,
 )
-from gateway.grpc_server.requests import check_label_count, read_inputs, read_options
+from gateway.grpc_server.requests import check_inputs, check_label_count, read_inputs, read_options
 from gateway.grpc_server.submissions import Submissions
 from runtime_core.api import RuntimeApi
 from runtime_core.ports import InputChunk
@@ -157,9 +158,8 @@ async def submit_stream(
                     max=MAX_STREAMED_ITEMS,
                     actual=stage.total + len(message.inputs),
                 )
-            inputs, blobs = read_inputs(message.inputs, stage.total)
-            await stage.add(inputs, blobs)
-            message = await requests.next()
+            await stage.add(*read_inputs(message.inputs, stage.total))
+            message = await _next_small(requests, stage)
         check_label_count(options, stage.total)
         digest = await stage.close()
         is_handed_over = True
@@ -167,6 +167,17 @@ async def submit_stream(
     finally:
         if not is_handed_over:
             await submissions.finish(stage.discard())
+
+
+async def _next_small(requests: RequestReader[pb.SubmitRunStreamRequest], stage: InputStage) -> pb.SubmitRunStreamRequest | None:
+    """The next message that does not consist of large inputs; what comes before it is staged."""
+    while (data := await requests.next_bytes()) is not None:
+        inputs = large_inputs(data)
+        if inputs is None or stage.total + len(inputs) > MAX_STREAMED_ITEMS:
+            return requests.parse(data)
+        check_inputs(inputs, stage.total)
+        await stage.add(inputs, frozenset())
+    return None
 
 
 async def _submit(api: RuntimeApi, stage: InputStage, options: pb.RunOptions, call: Call, digest: bytes) -> RunStatus:

@@ -8,6 +8,7 @@ import msgspec
 
 from flowspan.errors import FlowErrorCode, Reason
 from flowspan.jsonrpc import Dialect, WireError, classify_execution_error
+from flowspan.jsonrpc.guard import outline
 from runtime_core.calls import CallFailure, CallSkip
 
 _MAX_RETRY_AFTER_S: Final = 86_400
@@ -20,8 +21,22 @@ class ExecuteResult(msgspec.Struct, gc=False):
     output: msgspec.Raw
 
 
-decode_result: Final = msgspec.json.Decoder(ExecuteResult).decode
-"""Raises msgspec.DecodeError if the result is no object or has no output."""
+_decode_result: Final = msgspec.json.Decoder(ExecuteResult).decode
+_OUTPUT_FIRST: Final = b'{"output":'
+
+
+def output_of(result: bytes) -> bytes:
+    """The output in the result of a call, which is known to be JSON.
+
+    Raises:
+        msgspec.DecodeError: the result is no object or has no output.
+    """
+    if result.startswith(_OUTPUT_FIRST):
+        outlined = outline(result)
+        # Where that is all of its outline, it is all of it. A large one is not parsed a second time.
+        if outlined is not result and bytes(_decode_result(outlined).output) == outlined[len(_OUTPUT_FIRST) : -1]:
+            return result[len(_OUTPUT_FIRST) : -1]
+    return bytes(_decode_result(result).output)
 
 
 class _OwnSkip(msgspec.Struct, forbid_unknown_fields=True):

@@ -33,7 +33,7 @@ from flowspan.jsonrpc import (
     printable,
 )
 from gateway.methods.context import RequestLink, RequestOrigin
-from gateway.stdio_bridge.call_results import call_failure, decode_result, told_skip, too_long
+from gateway.stdio_bridge.call_results import call_failure, output_of, told_skip, too_long
 from gateway.stdio_bridge.call_writer import CallWriter
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
@@ -331,7 +331,7 @@ class ComponentPeer:
                 continue
             if result is not None:
                 try:
-                    output = bytes(decode_result(result).output)
+                    output = output_of(result)
                 except (ValueError, msgspec.MsgspecError):
                     self._count_violation("an answer to components/execute has no output")
                     add((call, CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.plugin.name!r} answered without an output")))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypedDict
 from flowspan.client.answers import BlobRef, RawJson
 from flowspan.errors import InvalidArgumentError
 from flowspan.jsonrpc.encoding import encode_payload
+from flowspan.protobuf.large_inputs import LARGE_INPUT_BYTES, input_field
 from flowspan.v1.flow_service_pb2 import DOCUMENT_FORMAT_JSON, DOCUMENT_FORMAT_UNSPECIFIED, DOCUMENT_FORMAT_YAML, StoreFlowRequest
 from flowspan.v1.json_value_pb2 import JsonValue
 from flowspan.v1.run_service_pb2 import RunOptions, SubmitRunRequest, SubmitRunStreamRequest
@@ -128,16 +129,33 @@ async def stream_messages(options: RunOptions, inputs: Inputs) -> AsyncIterator[
     """The messages of a streamed submit, encoded."""
     yield SubmitRunStreamRequest(options=options).SerializeToString()
     values: list[JsonValue] = []
+    pieces: list[bytes] = []
     size = 0
     async for chunk in _chunks(inputs):
         for value in chunk:
-            values.append(json_value(value))
-            size += len(values[-1].json)
+            if isinstance(value, BlobRef):
+                values.append(json_value(value))
+            else:
+                data = bytes(value) if isinstance(value, RawJson) else encode_payload(value)
+                size += len(data)
+                if len(data) < LARGE_INPUT_BYTES:
+                    values.append(JsonValue(json=data))
+                else:
+                    if values:
+                        pieces.append(SubmitRunStreamRequest(inputs=values).SerializeToString())
+                        values = []
+                    pieces += input_field(data)
             if size >= MESSAGE_BYTES or len(values) >= UNARY_MAX_INPUTS:
-                yield SubmitRunStreamRequest(inputs=values).SerializeToString()
-                values, size = [], 0
-    if values:
-        yield SubmitRunStreamRequest(inputs=values).SerializeToString()
+                yield _message(pieces, values)
+                values, pieces, size = [], [], 0
+    if values or pieces:
+        yield _message(pieces, values)
+
+
+def _message(pieces: Sequence[bytes], values: Sequence[JsonValue]) -> bytes:
+    """A message that begins with these fields and holds these inputs behind them."""
+    rest = SubmitRunStreamRequest(inputs=values).SerializeToString()
+    return b"".join((*pieces, rest)) if pieces else rest
 
 
 async def _chunks(inputs: Inputs) -> AsyncIterator[Iterable[object]]:

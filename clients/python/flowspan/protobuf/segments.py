@@ -30,6 +30,9 @@ from flowspan.view.events import (
 )
 
 _SEGMENTS_TAG: Final = bytes([1 << 3 | 2])
+_PAYLOADS_TAG: Final = bytes([4 << 3 | 2])
+_FEW_PAYLOADS: Final = 64
+_LARGE_PAYLOADS_BYTES: Final = 64 * 1024
 _THROUGH_SEQ_TAG: Final = bytes([2 << 3 | 0])
 _KEPT_BY_RESULTS_ONLY: Final = frozenset({pb.EVENT_KIND_ITEM_COMPLETED, pb.EVENT_KIND_RUN_COMPLETED})
 
@@ -65,6 +68,15 @@ def encode_segment(first_seq: int, recorded_at_us: int, events: Sequence[Event])
             push(event.payload)
         else:
             push(_add_header(segment, event))
+    if len(payloads) <= _FEW_PAYLOADS and (size := sum(map(len, payloads))) >= _LARGE_PAYLOADS_BYTES:
+        # By hand: the generated code copies 1 MB three times, at 0.02 to 0.5 ms each.
+        parts = [segment.SerializeToString()]
+        size += len(parts[0])
+        for payload in payloads:
+            head = _PAYLOADS_TAG + varint(len(payload))
+            size += len(head)
+            parts += (head, payload)
+        return b"".join((_SEGMENTS_TAG, varint(size), *parts))
     segment.payloads.extend(payloads)
     body = segment.SerializeToString()
     return _SEGMENTS_TAG + varint(len(body)) + body
