@@ -11,23 +11,14 @@ import msgspec
 from flowspan.errors import DataLossError
 from runtime_core.ports import Append, LogRow, RunEnd
 from runtime_core.stores.append_groups import AppendGroup, group_appends
+from runtime_core.stores.sqlite.commit_views import MAX_ROWS, Row, insert_log_rows
 from runtime_core.stores.sqlite.connection import StoreConnection
-from runtime_core.stores.sqlite.many_rows import Row, insert_rows, update_rows
+from runtime_core.stores.sqlite.row_files import LARGE_ROW_BYTES
 
-_ADVANCE_ONE: Final = (
-    "UPDATE log_head SET next_seq = ?, is_open = ? WHERE run_key = ? AND epoch = ? AND next_seq = ? AND is_open = 1"
-)
-"""Of one run, as in most commits: half the cost of the form for many."""
-_ADVANCE: Final = (
-    "UPDATE log_head SET next_seq = column1, is_open = column2 FROM ({})"
-    " WHERE run_key = column3 AND epoch = column4 AND next_seq = column5 AND is_open = 1"
-)
-INSERT_ROW: Final = "INSERT INTO log_row (run_key, last_seq, first_seq, data)"
-_END_RUN: Final = (
-    "UPDATE run SET status = column1, completed_at_us = column2, counts = column3, cancel_reason = column4 FROM ({})"
-    " WHERE run_key = column5"
-)
-_SEAL_INDEX: Final = "INSERT INTO item_index (run_key, data)"
+_INSERT_ROW: Final = "INSERT INTO log_row (run_key, last_seq, first_seq, data) VALUES (?, ?, ?, ?)"
+_END_RUN: Final = "UPDATE run SET status = ?, completed_at_us = ?, counts = ?, cancel_reason = ? WHERE run_key = ?"
+_SEAL_INDEX: Final = "INSERT INTO item_index (run_key, data) VALUES (?, ?)"
+_IS_AT: Final = "SELECT 1 FROM log_head WHERE run_key = ? AND epoch = ? AND next_seq = ? AND is_open = 1"
 _ROWS_AFTER: Final = (
     "SELECT first_seq, last_seq, data FROM log_row WHERE run_key = ?1 AND last_seq > ?2"
     " AND EXISTS (SELECT 1 FROM log_head WHERE run_key = ?1) ORDER BY last_seq"
@@ -47,56 +38,62 @@ def write_appends(db: StoreConnection, appends: Sequence[Append], committed: lis
         How many rows were stored.
     """
     groups = group_appends(appends)
-    lost = _advance(db, groups)
-    kept = [group for group in groups if group not in lost] if lost else groups
-    rows: list[Row] = [(group.run_key, row.last_seq, row.first_seq, row.data) for group in kept for row in group.rows()]
-    insert_rows(db, INSERT_ROW, db.row_files.keep("log", rows))
-    end_runs(db, [(group.run_key, group.last.end) for group in kept if group.last.end is not None])
+    lost: set[AppendGroup] = set()
+    rows: list[tuple[AppendGroup, Row]] = []
+    for group in groups:
+        stored = list(group.rows())
+        if any(len(row.data) > LARGE_ROW_BYTES for row in stored) and not _is_at(db, group):
+            lost.add(group)  # nothing of it goes into the file of a run that has another owner
+        else:
+            rows += [(group, row) for row in _rows_of(db, group, stored)]
+    lost_owners = {(group.run_key, group.epoch) for group in lost}
+    for start in range(0, len(rows), MAX_ROWS):
+        part = rows[start : start + MAX_ROWS]
+        if lost_owners or not insert_log_rows(db, [row for _, row in part]):
+            for group, row in part:
+                owner = (group.run_key, group.epoch)
+                if owner in lost_owners or not insert_log_rows(db, [row]):
+                    lost_owners.add(owner)
+                    lost.add(group)
     if lost:
         lost_appends = {id(append) for group in lost for append in group.appends}
         committed += [append for append in appends if id(append) not in lost_appends]
         fenced += [append for append in appends if id(append) in lost_appends]
-    else:
-        committed += appends
+        return sum(group not in lost for group, _ in rows)
+    committed += appends
     return len(rows)
 
 
-def _advance(db: apsw.Connection, groups: Sequence[AppendGroup]) -> set[AppendGroup]:
-    """Move the runs' heads on; the groups that do not meet their run where they say."""
-    if len(groups) > 1 and len({group.run_key for group in groups}) == len(groups):
-        # Usually all meet it. If not, nothing says which: they are undone, and asked one after the other.
-        db.execute("SAVEPOINT advance")
-        advanced = update_rows(db, _ADVANCE, [_head_of(group) for group in groups])
-        if advanced < len(groups):
-            db.execute("ROLLBACK TO advance")
-        db.execute("RELEASE advance")
-        if advanced == len(groups):
-            return set()
-    lost: set[AppendGroup] = set()
-    lost_owners: set[tuple[int, int]] = set()
-    for group in groups:
-        owner = (group.run_key, group.epoch)
-        if owner not in lost_owners:
-            db.execute(_ADVANCE_ONE, _head_of(group))
-            if db.changes():
-                continue
-            lost_owners.add(owner)
-        lost.add(group)
-    return lost
+def _is_at(db: apsw.Connection, group: AppendGroup) -> bool:
+    return db.execute(_IS_AT, (group.run_key, group.epoch, group.first_seq)).get is not None
 
 
-def _head_of(group: AppendGroup) -> Row:
-    return group.next_seq, int(group.last.end is None), group.run_key, group.epoch, group.first_seq
-
-
-def end_runs(db: apsw.Connection, ended: Sequence[tuple[int, RunEnd]]) -> None:
-    """Write the facts of the ends of runs, by their keys; their logs were closed before."""
-    facts: list[Row] = [
-        (int(end.status), end.completed_at_us, msgspec.json.encode(end.counts).decode(), end.cancel_reason, run_key)
-        for run_key, end in ended
+def _rows_of(db: StoreConnection, group: AppendGroup, stored: Sequence[LogRow]) -> Sequence[Row]:
+    """A group's rows as in `NEW_ROW_COLUMNS`; the facts of the run's end stand with its last one."""
+    end = group.last.end
+    rows: list[Row] = [
+        (group.run_key, group.epoch, row.first_seq, row.last_seq, 1, None, None, None, None, None, row.data) for row in stored
     ]
-    update_rows(db, _END_RUN, facts)
-    insert_rows(db, _SEAL_INDEX, [(run_key, end.item_index) for run_key, end in ended])
+    if end is not None:
+        last = stored[-1]
+        counts = msgspec.json.encode(end.counts).decode()
+        rows[-1] = (
+            group.run_key, group.epoch, last.first_seq, last.last_seq, 0, int(end.status), end.completed_at_us, counts,
+            end.cancel_reason, end.item_index, last.data,
+        )  # fmt: skip
+    return db.row_files.keep("log", rows)
+
+
+def insert_first_row(db: StoreConnection, run_key: int, last_seq: int, row: bytes) -> None:
+    for kept in db.row_files.keep("log", [(run_key, last_seq, 1, row)]):
+        db.execute(_INSERT_ROW, kept)
+
+
+def end_run(db: apsw.Connection, run_key: int, end: RunEnd) -> None:
+    """Write the facts of a run's end; its log was closed before."""
+    counts = msgspec.json.encode(end.counts).decode()
+    db.execute(_END_RUN, (int(end.status), end.completed_at_us, counts, end.cancel_reason, run_key))
+    db.execute(_SEAL_INDEX, (run_key, end.item_index))
 
 
 def read_rows(db: StoreConnection, run_key: int, after_seq: int, max_bytes: int) -> list[LogRow]:

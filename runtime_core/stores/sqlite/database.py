@@ -14,6 +14,7 @@ from flowspan.errors import PreconditionError, StorageError
 from runtime_core.stores.sqlite import schema
 from runtime_core.stores.sqlite.blob_files import BlobFiles, sync_directory
 from runtime_core.stores.sqlite.checkpoints import CheckpointPolicy
+from runtime_core.stores.sqlite.commit_views import open_views
 from runtime_core.stores.sqlite.connection import BUSY_TIMEOUT_MS, StoreConnection, open_for_check, open_writer
 from runtime_core.stores.sqlite.log_space import LogSpace
 from runtime_core.stores.sqlite.ownership import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE, DirectoryLock
@@ -57,6 +58,7 @@ class DataDirectory:
         try:
             schema.migrate(db, version)
             _quick_check(db)
+            open_views(db)
             epoch = _begin_incarnation(db)
             self.blob_files.prepare()
             db.row_files.prepare()

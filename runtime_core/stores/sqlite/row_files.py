@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from flowspan.errors import DataLossError
 from runtime_core.stores.sqlite.blob_files import sync_directory
-from runtime_core.stores.sqlite.many_rows import Row
+from runtime_core.stores.sqlite.commit_views import Row
 from runtime_core.stores.sqlite.ownership import PRIVATE_DIRECTORY_MODE, PRIVATE_FILE_MODE
 
 LARGE_ROW_BYTES: Final = 256 * 1024

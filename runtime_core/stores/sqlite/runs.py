@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import apsw
@@ -10,10 +11,11 @@ import apsw
 from flowspan.errors import NotFoundError, PreconditionError, Reason
 from flowspan.view.events import RunStatusCode
 from runtime_core.ports import ExistingRun, InputChunk, NewRun, RunRecord
-from runtime_core.stores.sqlite.appends import INSERT_ROW, end_runs
+from runtime_core.stores.sqlite.appends import end_run, insert_first_row
+from runtime_core.stores.sqlite.commit_views import Row, insert_runs
 from runtime_core.stores.sqlite.connection import StoreConnection
-from runtime_core.stores.sqlite.inputs import split_chunk
-from runtime_core.stores.sqlite.many_rows import Row, insert_rows, select_rows
+from runtime_core.stores.sqlite.inputs import MAX_CHUNK_ITEMS, TARGET_CHUNK_BYTES, split_chunk
+from runtime_core.stores.sqlite.row_files import LARGE_ROW_BYTES
 
 SWEPT_KEYS: Final = 100
 """Expired request keys that one submit takes along: more than one, so that they never pile up."""
@@ -22,15 +24,17 @@ GARBAGE_ROWS: Final = 128
 
 _INSERT_RUN: Final = (
     "INSERT INTO run (namespace, run_id, flow_id, flow_name, flow_label, root_run_id, parent_run_id, source_run_id,"
-    " created_at_us, total, status, input_set_id)"
+    " created_at_us, total, status, input_set_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_INSERT_DOCUMENT: Final = "INSERT INTO run_document (run_key, description, settings)"
-_INSERT_HEAD: Final = "INSERT INTO log_head (run_key, epoch, next_seq, is_open)"
-_INSERT_METADATA: Final = "INSERT INTO run_metadata (namespace, name, value, run_key)"
-_INSERT_KEY: Final = "INSERT INTO request_key (namespace, request_key, fingerprint, run_id, expires_at_us)"
-_KNOWN_KEYS: Final = "SELECT 1 FROM ({}) AS asked JOIN request_key ON namespace = column1 AND request_key = column2 LIMIT 1"
-_INSERT_INPUT_SET: Final = "INSERT INTO input_set (stage_id)"
-_INSERT_CHUNK: Final = "INSERT INTO input_chunk (input_set_id, first_item, item_count, data)"
+_INSERT_METADATA: Final = "INSERT INTO run_metadata (namespace, name, value, run_key) VALUES (?, ?, ?, ?)"
+_INSERT_CHUNK: Final = "INSERT INTO input_chunk (input_set_id, first_item, item_count, data) VALUES (?, ?, ?, ?)"
+_BEFORE_BIRTHS: Final = (
+    "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'run'), 0),"
+    " coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'input_set'), 0),"
+    " EXISTS (SELECT 1 FROM request_key WHERE is_tombstone = 1 AND expires_at_us <= ?),"
+    " EXISTS (SELECT 1 FROM ({}) JOIN request_key ON namespace = column1 AND request_key = column2)"
+)
+"""The last keys that were given out, and whether request keys have expired or are known."""
 _HAS_EXPIRED_KEYS: Final = "SELECT 1 FROM request_key WHERE is_tombstone = 1 AND expires_at_us <= ? LIMIT 1"
 _SWEEP_KEYS: Final = (
     "DELETE FROM request_key WHERE rowid IN (SELECT rowid FROM request_key"
@@ -44,99 +48,121 @@ def create_run(db: StoreConnection, run: NewRun, epoch: int) -> int | ExistingRu
         existing = _known_request(db, run, run.request_key)
         if existing is not None:
             return existing
-    return _insert_runs(db, [run], [_input_set(db, run)], epoch)[0]
+    input_set_id = _input_set(db, run)
+    db.execute(
+        _INSERT_RUN,
+        (
+            run.namespace,
+            run.run_id,
+            run.flow_id,
+            run.flow_name,
+            run.flow_label,
+            run.root_run_id,
+            run.parent_run_id,
+            run.source_run_id,
+            run.created_at_us,
+            run.total,
+            int(RunStatusCode.RUNNING),
+            input_set_id,
+        ),
+    )
+    run_key = db.last_insert_rowid()
+    db.execute("INSERT INTO run_document VALUES (?, ?, ?)", (run_key, run.description, run.settings))
+    db.execute("INSERT INTO log_head VALUES (?, ?, ?, ?)", (run_key, epoch, run.last_seq + 1, int(run.end is None)))
+    insert_first_row(db, run_key, run.last_seq, run.first_row)
+    _insert_metadata(db, run_key, run)
+    if run.end is not None:
+        end_run(db, run_key, run.end)
+    if run.request_key is not None:
+        db.execute(
+            "INSERT INTO request_key (namespace, request_key, fingerprint, run_id, expires_at_us) VALUES (?, ?, ?, ?, ?)",
+            (run.namespace, run.request_key, run.fingerprint, run.run_id, run.key_expires_us),
+        )
+    return run_key
+
+
+def is_plain(run: NewRun) -> bool:
+    """Whether `create_runs` takes it: with inputs of its own that make one row, and not ended by its creation."""
+    if run.stage_id is not None or len(run.chunks) != 1 or run.end is not None or len(run.first_row) > LARGE_ROW_BYTES:
+        return False
+    inputs = run.chunks[0].inputs
+    return len(inputs) <= MAX_CHUNK_ITEMS and sum(map(len, inputs)) < TARGET_CHUNK_BYTES
 
 
 def create_runs(db: StoreConnection, new_runs: Sequence[NewRun], epoch: int) -> Sequence[int] | None:
-    """The same for several runs, with one statement per table.
+    """The same as `create_run` for plain runs, together: two statements for all of them.
 
     Returns:
-        Their keys. None if one of them needs to be looked at by itself: it brings inputs from elsewhere, or its request key is
-        known. Nothing is to be kept of what was written then.
+        Their keys; None, and nothing is done, if the request key of one of them is or may be known: then each is to be looked at
+        by itself.
     """
-    if any(run.stage_id is not None or not run.chunks for run in new_runs):
+    keys = [(run.namespace, run.request_key) for run in new_runs if run.request_key is not None]
+    if len(set(keys)) < len(keys):
         return None
-    keyed = [(run.namespace, run.request_key) for run in new_runs if run.request_key is not None]
-    if keyed:
-        _sweep_keys(db, new_runs[-1].created_at_us)
-        if len(set(keyed)) < len(keyed) or any(select_rows(db, _KNOWN_KEYS, keyed)):
-            return None
-    insert_rows(db, _INSERT_INPUT_SET, [(None,)] * len(new_runs))
-    input_set_ids = _last_ids(db, len(new_runs))
-    rows: list[Row] = [
-        (input_set_id, *row)
-        for input_set_id, run in zip(input_set_ids, new_runs, strict=True)
-        for chunk in run.chunks
-        for row in split_chunk(chunk)
-    ]
-    insert_rows(db, _INSERT_CHUNK, db.row_files.keep("inputs", rows))
-    return _insert_runs(db, new_runs, input_set_ids, epoch)
-
-
-def _insert_runs(db: StoreConnection, new_runs: Sequence[NewRun], input_set_ids: Sequence[int], epoch: int) -> Sequence[int]:
-    """All of runs but their inputs; their keys. The request keys are not known yet."""
-    insert_rows(
+    asked = ", ".join(["(?, ?)"] * len(keys)) or "(NULL, NULL)"
+    last_run_key, last_set_id, has_expired, is_known = db.execute(
+        _BEFORE_BIRTHS.format(f"VALUES {asked}"), (new_runs[0].created_at_us, *chain.from_iterable(keys))
+    ).get
+    if is_known or (has_expired and keys):
+        return None
+    run_keys = range(last_run_key + 1, last_run_key + 1 + len(new_runs))
+    insert_runs(
         db,
-        _INSERT_RUN,
         [
-            (
-                run.namespace,
-                run.run_id,
-                run.flow_id,
-                run.flow_name,
-                run.flow_label,
-                run.root_run_id,
-                run.parent_run_id,
-                run.source_run_id,
-                run.created_at_us,
-                run.total,
-                int(RunStatusCode.RUNNING),
-                input_set_id,
-            )
-            for input_set_id, run in zip(input_set_ids, new_runs, strict=True)
+            _row_of(run, run_key, run_key - last_run_key + last_set_id, epoch)
+            for run_key, run in zip(run_keys, new_runs, strict=True)
         ],
     )
-    run_keys = _last_ids(db, len(new_runs))
-    keyed_runs = list(zip(run_keys, new_runs, strict=True))
-    insert_rows(db, _INSERT_DOCUMENT, [(run_key, run.description, run.settings) for run_key, run in keyed_runs])
-    insert_rows(db, _INSERT_HEAD, [(run_key, epoch, run.last_seq + 1, int(run.end is None)) for run_key, run in keyed_runs])
-    first_rows: list[Row] = [(run_key, run.last_seq, 1, run.first_row) for run_key, run in keyed_runs]
-    insert_rows(db, INSERT_ROW, db.row_files.keep("log", first_rows))
-    metadata = [(run.namespace, name, value, run_key) for run_key, run in keyed_runs for name, value in run.metadata.items()]
-    insert_rows(db, _INSERT_METADATA, metadata)
-    end_runs(db, [(run_key, run.end) for run_key, run in keyed_runs if run.end is not None])
-    request_keys = [
-        (run.namespace, run.request_key, run.fingerprint, run.run_id, run.key_expires_us)
-        for run in new_runs
-        if run.request_key is not None
-    ]
-    insert_rows(db, _INSERT_KEY, request_keys)
+    for run_key, run in zip(run_keys, new_runs, strict=True):
+        _insert_metadata(db, run_key, run)
     return run_keys
 
 
-def _last_ids(db: apsw.Connection, count: int) -> range:
-    """Keys of the rows that were inserted last: the tables count theirs up (AUTOINCREMENT), and nobody else writes."""
-    last = db.last_insert_rowid()
-    return range(last - count + 1, last + 1)
+def _row_of(run: NewRun, run_key: int, input_set_id: int, epoch: int) -> Row:
+    """As in `NEW_RUN_COLUMNS`."""
+    ((first_item, item_count, inputs),) = split_chunk(run.chunks[0])
+    assert first_item == 0
+    return (
+        run_key,
+        run.namespace,
+        run.run_id,
+        run.flow_id,
+        run.flow_name,
+        run.flow_label,
+        run.root_run_id,
+        run.parent_run_id,
+        run.source_run_id,
+        run.created_at_us,
+        run.total,
+        run.description,
+        run.settings,
+        epoch,
+        run.last_seq,
+        run.first_row,
+        run.request_key,
+        run.fingerprint,
+        run.key_expires_us,
+        input_set_id,
+        item_count,
+        inputs,
+    )
+
+
+def _insert_metadata(db: apsw.Connection, run_key: int, run: NewRun) -> None:
+    if run.metadata:
+        db.executemany(_INSERT_METADATA, [(run.namespace, name, value, run_key) for name, value in run.metadata.items()])
 
 
 def _known_request(db: apsw.Connection, run: NewRun, request_key: str) -> ExistingRun | None:
-    if _sweep_keys(db, run.created_at_us):
+    # Looked for first: a deletion that finds nothing costs more than all the rest of this.
+    if db.execute(_HAS_EXPIRED_KEYS, (run.created_at_us,)).get is not None:
+        db.execute(_SWEEP_KEYS, (run.created_at_us, SWEPT_KEYS))
         # The sweep may not have come so far: this key's own tombstone counts only until its time.
         db.execute(
             "DELETE FROM request_key WHERE namespace = ? AND request_key = ? AND is_tombstone = 1 AND expires_at_us <= ?",
             (run.namespace, request_key, run.created_at_us),
         )
     return find_request(db, run.namespace, request_key)
-
-
-def _sweep_keys(db: apsw.Connection, now_us: int) -> bool:
-    """Remove keys whose time is over; whether there were any."""
-    # Looked for first: a deletion that finds nothing costs more than all the rest of this.
-    if db.execute(_HAS_EXPIRED_KEYS, (now_us,)).get is None:
-        return False
-    db.execute(_SWEEP_KEYS, (now_us, SWEPT_KEYS))
-    return True
 
 
 def find_request(db: apsw.Connection, namespace: str, request_key: str) -> ExistingRun | None:
@@ -166,7 +192,7 @@ def _input_set(db: StoreConnection, run: NewRun) -> int:
                 runId=run.source_run_id,
             )
         return shared
-    insert_rows(db, _INSERT_INPUT_SET, [(None,)])
+    db.execute("INSERT INTO input_set (stage_id) VALUES (NULL)")
     input_set_id = db.last_insert_rowid()
     _insert_chunks(db, input_set_id, run.chunks)
     return input_set_id
@@ -174,7 +200,7 @@ def _input_set(db: StoreConnection, run: NewRun) -> int:
 
 def _insert_chunks(db: StoreConnection, input_set_id: int, chunks: Sequence[InputChunk]) -> None:
     rows: list[Row] = [(input_set_id, *row) for chunk in chunks for row in split_chunk(chunk)]
-    insert_rows(db, _INSERT_CHUNK, db.row_files.keep("inputs", rows))
+    db.executemany(_INSERT_CHUNK, db.row_files.keep("inputs", rows))
 
 
 def adopt_run(db: apsw.Connection, record: RunRecord, epoch: int) -> bool:

@@ -106,7 +106,8 @@ class SqliteStore:
 
     def create_run(self, run: NewRun) -> Awaitable[int | ExistingRun]:
         size = len(run.description) + len(run.settings) + sum(len(value) for chunk in run.chunks for value in chunk.inputs)
-        return self._write(lambda tx: runs.create_run(tx.db, run, tx.epoch), size_bytes=size, new_run=run)
+        new_run = run if runs.is_plain(run) else None
+        return self._write(lambda tx: runs.create_run(tx.db, run, tx.epoch), size_bytes=size, new_run=new_run)
 
     async def adopt_run(self, record: RunRecord, epoch: int) -> bool:
         return await self._write(lambda tx: runs.adopt_run(tx.db, record, epoch))

@@ -54,7 +54,7 @@ class WriteCall:
         size_bytes: about what it writes.
         file: written for this call before; unlinked if the call fails.
         then: another call to be queued behind everything else once this one is committed; given the result.
-        new_run: what `apply` creates, if it does just that: several of them are created together.
+        new_run: what `apply` creates, if it does just that and it is plain (`runs.is_plain`): such runs are created together.
     """
 
     __slots__ = ("apply", "error", "file", "future", "new_run", "result", "size_bytes", "then")
@@ -375,8 +375,8 @@ def _apply_all(transaction: Transaction, writes: Sequence[Write], *, guarded: bo
 
 
 def _create_runs(transaction: Transaction, births: Sequence[WriteCall]) -> None:
-    """Create runs together, or one after the other where that cannot be. Raises as `_apply` does, not guarded."""
-    if len(births) > 1:
+    """Create plain runs together, or one after the other where that cannot be. Raises as `_apply` does, not guarded."""
+    if births:
         try:
             new_runs = [birth.new_run for birth in births if birth.new_run is not None]
             run_keys = create_runs(transaction.db, new_runs, transaction.epoch)
