@@ -113,7 +113,10 @@ class Connection:
                             self._answer(event)
                     else:
                         self._take(event)
-                except Exception:
+                except Exception as error:
+                    if isinstance(event, NotificationReceived) and event.method == EXECUTE:
+                        self._lose_executions(error)
+                        continue
                     # A bug here must not swallow the other messages of this read.
                     self._methods.log.exception("a message could not be handled")
                     if isinstance(event, RequestReceived) and self._session.is_open_request(event.id):
@@ -189,9 +192,8 @@ class Connection:
         """Executions that came in bulk."""
         try:
             many = decode_execute_many(params)
-        except (msgspec.DecodeError, RecursionError):
-            self._methods.log.exception("%s cannot be read; nobody could say which executions are lost", EXECUTE)
-            self._loop.call_soon(self._on_shutdown)
+        except (msgspec.DecodeError, RecursionError) as error:
+            self._lose_executions(error)
             return
         if self._draining:
             self._late += [call.number for call in many.calls]
@@ -208,7 +210,9 @@ class Connection:
             for call in many.calls:
                 try:
                     output = encode_value(function(read_input(call.input)))
-                except (Exception, SystemExit) as error:
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
                     out.add_failure(call.number, failure_of(error))
                 else:
                     out.add_output(call.number, output)
@@ -219,6 +223,12 @@ class Connection:
             self._begin(Execution(call.number, component, call.input, call, many.timeoutMs, many))
             if len(out) >= EARLY_FLUSH_ANSWERS:
                 self._flush_now()
+
+    def _lose_executions(self, error: Exception) -> None:
+        """The gateway repeats what a process held that has ended; it would wait in vain for what one has lost."""
+        text = "%s could not be handled; nobody can say which executions are lost"
+        self._methods.log.error(text, EXECUTE, exc_info=error)
+        self._loop.call_soon(self._on_shutdown)
 
     def _begin(self, execution: Execution) -> None:
         kind = execution.component.kind
@@ -241,7 +251,7 @@ class Connection:
         )
 
     def _call(self, execution: Execution) -> tuple[bytes | None, WireError | None]:
-        """Run a sync or inline component: its output, or why it has none. Never raises but for what ends a thread."""
+        """Run a sync or inline component: its output, or why it has none. Never raises but for an interrupt from the keyboard."""
         component = execution.component
         try:
             value = component.read_input(execution.input)
@@ -252,8 +262,11 @@ class Connection:
             else:
                 returned = component.function(value)
             return encode_value(returned), None
-        except (Exception, SystemExit) as error:
-            # sys.exit() in a component fails its item, too: the process is the server's to end.
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and component.kind is Kind.INLINE:
+                raise
+            # sys.exit() in a component fails its item, too: the process is the server's to end. So does whatever else is no
+            # `Exception`, such as a CancelledError: there are other executions in this read, or in this thread.
             return None, failure_of(error)
 
     async def _run_async(self, execution: Execution) -> None:
@@ -275,7 +288,9 @@ class Connection:
                 failure = failure_of(RuntimeError("the component ended with CancelledError"))
             else:
                 failure = _CANCELLED
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             failure = failure_of(error)
         self._finish(execution, output, failure)
 

@@ -44,7 +44,18 @@ class ComponentError(Exception):
 
 
 def failure_of(error: BaseException) -> WireError:
-    """The error answer for an exception that left component code."""
+    """The error answer for an exception that left component code. Never raises, whatever the exception holds."""
+    try:
+        failure = _failure_of(error)
+        failure.message.encode()
+        return failure
+    except Exception as defect:
+        # Its text cannot be had or not be written as UTF-8, or a member has another type than it should.
+        text = f"{_sayable(_type_name(error))}, which cannot be told: {_sayable(_type_name(defect))}"
+        return wire_error(FlowspanError(text, reason=Reason.COMPONENT_FAILED))
+
+
+def _failure_of(error: BaseException) -> WireError:
     if isinstance(error, InputError) or (isinstance(error, FlowspanError) and error.reason is Reason.INVALID_VALUE):
         return wire_error(error)
     details: dict[str, Any] = {"type": _type_name(error)}

@@ -6,6 +6,7 @@ execution that came in bulk is known by its number like any other, and may be ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple, Protocol
@@ -22,11 +23,15 @@ EXECUTE: Final = "$/execute"
 """Gateway to server: an `ExecuteMany`."""
 OUTPUTS: Final = "$/outputs"
 """Server to gateway: a `BulkAnswers`."""
-OUTPUTS_HEAD: Final = b'{"jsonrpc":"2.0","method":"$/outputs"'
-"""How such a line begins when it is written by Flowspan."""
 SMALL_BYTES: Final = 4 * 1024
-"""What is larger gains nothing from company: an input goes out as a request of its own, an output in a line of its own. So a
-line of all that one process may hold (4,096) stays within half of a line's limit."""
+"""What is larger gains nothing from company: an input goes out as a request of its own, an answer in a line of its own."""
+LINE_BYTES: Final = 256 * 1024
+"""Flowspan ends a line with the piece that reaches this length."""
+MANY_BYTES: Final = 1024 * 1024
+"""A longer line holds one answer: in 32 MiB there would be room for five million, which take forty times as much once read."""
+
+_OUTPUTS_HEAD: Final = b'{"jsonrpc":"2.0","method":"$/outputs"'
+_MAYBE_OUTPUTS: Final = re.compile(rb'\{[^{}\[\]]{0,256}?"method"\s*+:\s*+"\$\\?/outputs"')
 
 
 class BulkCall(msgspec.Struct, array_like=True, gc=False):
@@ -103,9 +108,26 @@ class ReadAnswers(NamedTuple):
     defects: list[tuple[FlowspanError, bytes]]
 
 
+class _OneOutput(msgspec.Struct, gc=False):
+    outputs: tuple[tuple[int, msgspec.Raw]]
+    failures: tuple[()] = ()
+
+
+class _OneFailure(msgspec.Struct, gc=False):
+    failures: tuple[tuple[int, msgspec.Raw]]
+    outputs: tuple[()] = ()
+
+
 decode_execute_many: Final = msgspec.json.Decoder(ExecuteMany).decode
 """Raises msgspec.DecodeError or RecursionError."""
 _decode_answers: Final = msgspec.json.Decoder(BulkAnswers).decode
+_decode_one_output: Final = msgspec.json.Decoder(_OneOutput).decode
+_decode_one_failure: Final = msgspec.json.Decoder(_OneFailure).decode
+
+
+def looks_like_outputs(line: bytes) -> bool:
+    """Whether a line that cannot be read, or its beginning, is a `$/outputs`: told where `method` stands ahead of `params`."""
+    return _MAYBE_OUTPUTS.match(line) is not None
 
 
 def read_answers(params: msgspec.Raw, limits: FrameLimits, *, numbers_suspicious: bool, is_utf8: bool) -> ReadAnswers:
@@ -114,8 +136,18 @@ def read_answers(params: msgspec.Raw, limits: FrameLimits, *, numbers_suspicious
     Raises:
         ValueError, RecursionError: they cannot be read at all.
     """
-    answers = _decode_answers(params)
-    outputs = [(number, bytes(output)) for number, output in answers.outputs]
+    said: BulkAnswers | _OneOutput | _OneFailure
+    if len(params) <= MANY_BYTES:
+        said = _decode_answers(params)
+    else:
+        try:
+            said = _decode_one_output(params)
+        except msgspec.ValidationError:
+            try:
+                said = _decode_one_failure(params)
+            except msgspec.ValidationError:
+                raise ValueError(f"a line of more than {MANY_BYTES} bytes holds one answer, which is [number, value]") from None
+    outputs = [(number, bytes(output)) for number, output in said.outputs]
     failures: list[Answer] = []
     defects: list[tuple[FlowspanError, bytes]] = []
     unchecked_bytes = limits.unchecked_bytes
@@ -129,7 +161,7 @@ def read_answers(params: msgspec.Raw, limits: FrameLimits, *, numbers_suspicious
                 defects.append((defect, output))
                 failures.append((number, None, wire_error(defect)))
         outputs = sound
-    for number, error in answers.failures:
+    for number, error in said.failures:
         raw = bytes(error)
         defect = _defect_of(raw, limits, limits.response_envelope_depth, numbers_suspicious, is_utf8)
         if defect is None:
@@ -156,14 +188,19 @@ def _defect_of(
 
 
 class AnswerBatch:
-    """What a component server writes next: lines as they are, answers of bulk executions joined. Not for two threads at once."""
+    """What a component server writes next, in its order: lines as they are, answers of bulk executions joined.
 
-    __slots__ = ("_failures", "_lines", "_outputs")
+    The order matters: a cancel's answer says nothing of executions that were answered before, and progress comes ahead of an
+    output. Not for two threads at once.
+    """
+
+    __slots__ = ("_failures", "_lines", "_outputs", "_pending_bytes")
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self._outputs: list[bytes] = []
         self._failures: list[bytes] = []
+        self._pending_bytes = 0
 
     def __len__(self) -> int:
         return len(self._lines) + len(self._outputs) + len(self._failures)
@@ -171,34 +208,50 @@ class AnswerBatch:
     def add_line(self, line: bytes) -> None:
         """A whole line, its newline included; nothing for b""."""
         if line:
+            if self._pending_bytes:
+                self._join()
             self._lines.append(line)
 
     def add_output(self, number: int, output: bytes) -> None:
         if len(output) > SMALL_BYTES:
             # Joined: of 1 MB, that takes 0.02 ms, formatting 0.6.
-            self._lines.append(b"".join((OUTPUTS_HEAD, b',"params":{"outputs":[[%d,' % number, one_line(output), b"]]}}\n")))
+            self._lines.append(b"".join((_OUTPUTS_HEAD, b',"params":{"outputs":[[%d,' % number, one_line(output), b"]]}}\n")))
         else:
             self._outputs.append(b"[%d,%b]" % (number, output))
+            self._pending_bytes += len(output)
+            if self._pending_bytes >= LINE_BYTES:
+                self._join()
 
     def add_failure(self, number: int, error: WireError) -> None:
-        self._failures.append(b"[%d,%b]" % (number, encode_wire_error(error)))
+        piece = b"[%d,%b]" % (number, encode_wire_error(error))
+        if len(piece) > SMALL_BYTES:
+            self._lines.append(_line(b"", piece))
+        else:
+            self._failures.append(piece)
+            self._pending_bytes += len(piece)
+            if self._pending_bytes >= LINE_BYTES:
+                self._join()
 
     def take(self) -> bytes:
         """All of it, to be written; b"" if there is nothing."""
-        lines, outputs, failures = self._lines, self._outputs, self._failures
-        if outputs or failures:
-            lines.append(_line(b",".join(outputs), b",".join(failures)))
-            outputs.clear()
-            failures.clear()
+        if self._pending_bytes:
+            self._join()
+        lines = self._lines
         data = b"".join(lines) if len(lines) != 1 else lines[0]
         lines.clear()
         return data
 
+    def _join(self) -> None:
+        self._lines.append(_line(b",".join(self._outputs), b",".join(self._failures)))
+        self._outputs.clear()
+        self._failures.clear()
+        self._pending_bytes = 0
+
 
 def _line(outputs: bytes, failures: bytes) -> bytes:
     if failures:
-        return one_line(b'%b,"params":{"outputs":[%b],"failures":[%b]}}' % (OUTPUTS_HEAD, outputs, failures)) + b"\n"
-    return one_line(b'%b,"params":{"outputs":[%b]}}' % (OUTPUTS_HEAD, outputs)) + b"\n"
+        return one_line(b'%b,"params":{"outputs":[%b],"failures":[%b]}}' % (_OUTPUTS_HEAD, outputs, failures)) + b"\n"
+    return one_line(b'%b,"params":{"outputs":[%b]}}' % (_OUTPUTS_HEAD, outputs)) + b"\n"
 
 
 class OpenCall(Protocol):
@@ -208,6 +261,10 @@ class OpenCall(Protocol):
     item_index: int
     attempt: int
     input: bytes
+
+
+MAX_CALL_BYTES: Final = 64
+"""Of a call in a line beside its input, at most; a number has 19 digits."""
 
 
 def encode_execute_many(head: bytes, calls: Sequence[OpenCall]) -> bytes:

@@ -117,15 +117,18 @@ class Session:
         self._requests_sent += count
         return ids
 
-    def register(self, request_ids: Iterable[RequestId]) -> None:
-        """Open calls under ids of the owner's choice. Raises ValueError, opening none, if one is open or repeated."""
+    def register(self, request_ids: Iterable[RequestId], *, in_bulk: int = 0) -> None:
+        """Open calls under ids of the owner's choice. Raises ValueError, opening none, if one is open or repeated.
+
+        `in_bulk`: how many executions go out with them in bulk; which of those are open only their owner knows.
+        """
         self._refuse_if_closed()
         ids = list(request_ids)
         fresh = dict.fromkeys(ids)
         if len(fresh) != len(ids) or not self._open.keys().isdisjoint(fresh):
             raise ValueError("a request id may be used once only")
         self._open.update(fresh)
-        self._requests_sent += len(ids)
+        self._requests_sent += len(ids) + in_bulk
         integers = [request_id for request_id in ids if isinstance(request_id, int)]
         if integers:
             self._highest_registered = max(self._highest_registered, max(integers))
@@ -149,13 +152,25 @@ class Session:
         return wire.encode_error(request_id, wire_error(error) if isinstance(error, FlowspanError) else error)
 
     def forget(self, request_ids: Iterable[RequestId]) -> None:
-        """Give calls up (timed out, cancelled): their late answers are expected and dropped. Ids not open are skipped."""
+        """Give calls up (timed out, cancelled): their late answers are expected and dropped. Ids not open are skipped, but for
+        integers where executions go out in bulk."""
         for request_id in request_ids:
             if request_id in self._open:
                 del self._open[request_id]
-                self._forgotten[request_id] = None
+            elif not self.takes_outputs or not isinstance(request_id, int):
+                continue
+            self._forgotten[request_id] = None
         while len(self._forgotten) > _MAX_FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
+
+    def take_late(self, number: int) -> bool:
+        """For an answer in bulk to an execution that its owner does not hold: whether it was given up, so that the answer was to
+        be expected, once."""
+        if number not in self._forgotten:
+            return False
+        del self._forgotten[number]
+        self._late_responses += 1
+        return True
 
     def close(self) -> list[RequestId]:
         """End the conversation: our calls that will never be answered, oldest first. Nothing is received afterwards."""
@@ -254,20 +269,30 @@ class Session:
                     answers.append((request_id, result, None))
                     continue
             if self.takes_outputs and envelope.method == bulk.OUTPUTS:
-                self._receive_outputs(None, envelope.params, numbers_suspicious, out)
+                self._receive_outputs(None, envelope, numbers_suspicious, out)
             else:
                 self._receive_envelope(envelope, numbers_suspicious, None, out)
             answers = out.answers
         self._responses_received += received
 
-    def _receive_outputs(self, line: bytes | None, params: msgspec.Raw, numbers_suspicious: bool, out: EventList) -> None:
+    def _receive_outputs(self, line: bytes | None, envelope: Envelope, numbers_suspicious: bool, out: EventList) -> None:
         """Answers in bulk. What is wrong with one of them fails that one. `line`: where something near is no UTF-8."""
+        params = envelope.params
+        if envelope.id is not UNSET:
+            self._lose_outputs("it has an id, but is a notification", line or bytes(params), out)
+            return
         try:
             answers = bulk.read_answers(params, self._limits, numbers_suspicious=numbers_suspicious, is_utf8=line is None)
         except (ValueError, RecursionError) as error:
             self._lose_outputs(str(error), line or bytes(params), out)
             return
         self._responses_received += len(answers.outputs) + len(answers.failures)
+        if self._open:
+            # An execution that went out alone, being large, may be answered in bulk all the same.
+            for number, _ in answers.outputs:
+                self._open.pop(number, None)
+            for request_id, _, _ in answers.failures:
+                self._open.pop(request_id, None)
         if answers.outputs:
             out.add(OutputsReceived(answers.outputs))
         out.answers += answers.failures
@@ -310,11 +335,11 @@ class Session:
         else:
             numbers_suspicious = numbers_look_bad(line, self._limits)
             if self.takes_outputs and envelope.method == bulk.OUTPUTS:
-                self._receive_outputs(None if defect is None else line, envelope.params, numbers_suspicious, out)
+                self._receive_outputs(None if defect is None else line, envelope, numbers_suspicious, out)
             else:
                 self._receive_envelope(envelope, numbers_suspicious, defect, out)
             return
-        if self.takes_outputs and line.startswith(bulk.OUTPUTS_HEAD):
+        if self.takes_outputs and bulk.looks_like_outputs(line):
             self._lose_outputs("the line is broken", line, out)
 
     def _receive_foreign_line(self, line: bytes, size_bytes: int, out: EventList) -> None:
@@ -489,7 +514,7 @@ class Session:
             actual=frame.size_bytes,
         )
         request_id, is_request = wire.sniff_head(frame.head, self._limits.max_id_bytes)
-        if self.takes_outputs and frame.head.startswith(bulk.OUTPUTS_HEAD):
+        if self.takes_outputs and bulk.looks_like_outputs(frame.head):
             self._lose_outputs(error.message, frame.head, out)
         elif isinstance(frame, EndlessLine):
             fatal = f"a line did not end within {frame.size_bytes} bytes"
