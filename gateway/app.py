@@ -25,7 +25,7 @@ from gateway.builtins.in_process_plugin import InProcessPlugin, offered_builtins
 from gateway.builtins.load_file import LoadFile
 from gateway.builtins.openai import OpenAi
 from gateway.builtins.settings import OutsideSettings
-from gateway.catalog import ComponentCatalog
+from gateway.catalog import ComponentCatalog, OfferingServer
 from gateway.figures import Figures
 from gateway.grpc_server.listener import Listener
 from gateway.methods.table import MethodTable
@@ -33,7 +33,7 @@ from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
 from gateway.routing import PrefixRouter, RouteEntry
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
-from gateway.stdio_bridge.supervisor import OfferingServer, RoutedCatalog, StdioSupervisor
+from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
 from gateway.telemetry.exposition import render
 from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Protocol
@@ -33,6 +33,16 @@ class ComponentDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferedComponent:
+    """A component as its server describes it. `name`: as the server writes it; schemas: JSON bytes or None."""
+
+    name: str
+    description: str | None = None
+    input_schema: bytes | None = None
+    output_schema: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PluginStatus:
     """A configured plugin, now. `detail`: why it takes no calls. `last_end`: how its last process ended, while none is up."""
 
@@ -57,3 +67,17 @@ class ComponentCatalog(Protocol):
     def plugins(self) -> Sequence[PluginStatus]:
         """By name."""
         ...
+
+
+class OfferingServer(Protocol):
+    """A component server that can say what it offers: a plugin's processes, the workers of a queue, or the built-ins."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def offered(self) -> Mapping[str, OfferedComponent]: ...
+
+    async def wait_ready(self, timeout_s: float) -> bool: ...
+
+    def status(self) -> PluginStatus: ...

@@ -13,7 +13,7 @@ import msgspec
 from flowspan.errors import FlowErrorCode
 from flowspan.view.events import Outcome
 from flowspan.view.flow_result import flow_result_from_wire
-from gateway.stdio_bridge.handshake import OfferedComponent
+from gateway.catalog import OfferedComponent
 from runtime_core.builtins.in_process import InProcessServer
 from runtime_core.builtins.work import Instant, shown
 from runtime_core.calls import CallAnswer, CallFailure, CallSkip

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.catalog import PluginHealth, PluginStatus
-from gateway.stdio_bridge.handshake import OfferedComponent
+from gateway.catalog import OfferedComponent, PluginHealth, PluginStatus
 from runtime_core.builtins.catalog import BUILTINS
 from runtime_core.builtins.in_process import SLOTS, InProcessServer
 
@@ -15,7 +14,7 @@ _text = msgspec.json.encode
 
 
 class InProcessPlugin:
-    """Implements `gateway.stdio_bridge.supervisor.OfferingServer`. `kind`: the plugin's type in the configuration."""
+    """Implements `gateway.catalog.OfferingServer`. `kind`: the plugin's type in the configuration."""
 
     def __init__(self, server: InProcessServer, kind: str, offered: Mapping[str, OfferedComponent]) -> None:
         self._server = server

@@ -9,8 +9,7 @@ from typing import Final
 
 from flowspan.errors import FlowspanError
 from flowspan.jsonrpc import Session
-from flowspan.jsonrpc.bulk import SMALL_BYTES
-from gateway.stdio_bridge.call_results import too_long
+from gateway.call_failures import too_long
 from gateway.stdio_bridge.execute_lines import ExecuteLines
 from gateway.stdio_bridge.handshake import ServerKind
 from gateway.stdio_bridge.process import ComponentProcess
@@ -110,13 +109,13 @@ class CallWriter:
         for call in calls:
             if call.template is not template:
                 if in_bulk and prepared is not None:
-                    lines.append(prepared.bulk_line(in_bulk))
+                    lines.append(prepared.bulk_lines(in_bulk))
                     in_bulk = []
                 template = call.template
                 prepared = self._prepare(call)
             if prepared is None:
                 self._refuse_unnamed(call)
-            elif prepared.is_bulk and len(call.input) <= SMALL_BYTES:
+            elif len(call.input) <= prepared.bulk_bytes:
                 in_bulk.append(call)
                 numbers.append(call.number)
             else:
@@ -127,10 +126,10 @@ class CallWriter:
                 lines.append(line)
                 single_numbers.append(call.number)
         if in_bulk and prepared is not None:
-            lines.append(prepared.bulk_line(in_bulk))
+            lines.append(prepared.bulk_lines(in_bulk))
         if lines:
             # Opened first: the answer may come as soon as the bytes are out. Those in bulk are known by their owner alone.
-            self._session.register(single_numbers)
+            self._session.register(single_numbers, in_bulk=len(numbers))
             if not self._process.write(lines if len(lines) > 1 else lines[0]):
                 self._undelivered.update(numbers, single_numbers)
 
@@ -169,6 +168,7 @@ class CallWriter:
                 sends_item=not stepflow,
                 sends_token=stepflow or not kind.declaration.derives_tokens,
                 bulk=kind.declaration.bulk,
+                max_line_bytes=self._max_line_bytes,
             )
         self.namespaces.add(template.namespace)
         return prepared

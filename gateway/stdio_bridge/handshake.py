@@ -10,6 +10,7 @@ import msgspec
 
 from flowspan.errors import FlowspanError, LimitExceededError, Reason
 from flowspan.jsonrpc import Dialect, printable
+from gateway.catalog import OfferedComponent
 
 PROTOCOL_VERSION: Final = 1
 MAX_COMPONENTS: Final = 10_000
@@ -70,16 +71,6 @@ class ServerDeclaration:
         """Whether executions may wait in it without a deadline of the gateway's: only if a hang of theirs is bounded by its
         notices, and one of its own found by pings."""
         return self.timeouts and self.started and self.ping
-
-
-@dataclass(frozen=True, slots=True)
-class OfferedComponent:
-    """A component as its server describes it. `name`: as the server writes it; schemas: JSON bytes or None."""
-
-    name: str
-    description: str | None = None
-    input_schema: bytes | None = None
-    output_schema: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,10 @@ from flowspan.jsonrpc import (
     WireError,
     printable,
 )
+from gateway.call_failures import call_failure, too_long
+from gateway.catalog import OfferedComponent
 from gateway.methods.context import RequestLink, RequestOrigin
-from gateway.stdio_bridge.call_results import call_failure, output_of, told_skip, too_long
+from gateway.stdio_bridge.call_results import output_of, told_skip
 from gateway.stdio_bridge.call_writer import CallWriter
 from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
@@ -41,7 +43,6 @@ from gateway.stdio_bridge.handshake import (
     INITIALIZE_PARAMS,
     MAX_CAPACITY,
     HandshakeError,
-    OfferedComponent,
     ServerDeclaration,
     ServerKind,
     read_components,
@@ -301,12 +302,14 @@ class ComponentPeer:
             self._owner.on_peer_results(self, results)
 
     def _take_outputs(self, outputs: Sequence[tuple[int, bytes]], results: list[CallResult]) -> None:
-        """Successes of calls that went out in bulk. One that is not held has timed out, or was answered before."""
+        """Successes of calls that went out in bulk."""
         pop = self.calls.pop
         max_output_bytes = self.plugin.max_output_bytes
+        stray = 0
         for number, output in outputs:
             call = pop(number, None)
             if call is None:
+                stray += not self._session.take_late(number)
                 continue
             if len(output) <= max_output_bytes:
                 results.append((call, output))
@@ -315,6 +318,12 @@ class ComponentPeer:
             if self.parked or self.alone:
                 self.parked.discard(number)
                 self.alone.discard(number)
+        self._count_stray(stray)
+
+    def _count_stray(self, count: int) -> None:
+        """Answers in bulk to executions that it does not hold and that have not timed out either."""
+        if count:
+            self._count_violation("an answer in bulk to an execution that is not open", count)
 
     def _take_answers(
         self, answers: Sequence[tuple[RequestId, bytes | None, WireError | None]], results: list[CallResult]
@@ -323,11 +332,15 @@ class ComponentPeer:
         add = results.append
         max_output_bytes = self.plugin.max_output_bytes
         is_stepflow = self.dialect == "stepflow"
+        stray = 0
         for request_id, result, error in answers:
             # Ids of calls are integers, those of other requests strings.
             call = pop(request_id, None)  # type: ignore[arg-type]
             if call is None:
-                self._own.take_answer(request_id, result, error)
+                if isinstance(request_id, int):
+                    stray += not self._session.take_late(request_id)
+                else:
+                    self._own.take_answer(request_id, result, error)
                 continue
             if result is not None:
                 try:
@@ -344,6 +357,7 @@ class ComponentPeer:
             else:
                 assert error is not None
                 add((call, call_failure(error, self.dialect)))
+        self._count_stray(stray)
         if results and is_stepflow:
             self._output_sizes.note(max([len(result) for _, result in results if isinstance(result, bytes)], default=0))
         if self.parked or self.alone:

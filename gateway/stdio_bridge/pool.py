@@ -15,9 +15,9 @@ import msgspec
 import structlog
 
 from flowspan.errors import FlowErrorCode, FlowspanError, LimitExceededError, Reason, RecursionLimitError
-from gateway.catalog import PluginHealth, PluginStatus
+from gateway.catalog import OfferedComponent, PluginHealth, PluginStatus
 from gateway.stdio_bridge.exit_report import ExitReport
-from gateway.stdio_bridge.handshake import HandshakeError, IncompatibleServerError, OfferedComponent, ServerKind
+from gateway.stdio_bridge.handshake import HandshakeError, IncompatibleServerError, ServerKind
 from gateway.stdio_bridge.launch import StartError
 from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.peer import ComponentPeer

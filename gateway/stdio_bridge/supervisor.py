@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from gateway.catalog import LIST_WAIT_S, ComponentDescription, PluginStatus
-from gateway.stdio_bridge.handshake import OfferedComponent
+from gateway.catalog import LIST_WAIT_S, ComponentDescription, OfferingServer, PluginStatus
 from gateway.stdio_bridge.pool import PluginServer
 
 
@@ -36,20 +35,6 @@ class StdioSupervisor:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
-
-
-class OfferingServer(Protocol):
-    """A component server that can say what it offers: a `PluginServer`, or the built-ins."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def offered(self) -> Mapping[str, OfferedComponent]: ...
-
-    async def wait_ready(self, timeout_s: float) -> bool: ...
-
-    def status(self) -> PluginStatus: ...
 
 
 class RoutedCatalog:
