@@ -13,7 +13,7 @@ import msgspec
 
 from flowspan.idempotency import IdempotencyTokens
 from flowspan.jsonrpc import one_line
-from flowspan.jsonrpc.bulk import BulkOrigin, encode_execute_many, execute_many_head
+from flowspan.jsonrpc.bulk import LINE_BYTES, MAX_CALL_BYTES, SMALL_BYTES, BulkOrigin, encode_execute_many, execute_many_head
 from runtime_core.calls import CallNaming, CallTemplate, ComponentCall
 
 _text = msgspec.json.encode
@@ -27,10 +27,10 @@ class ExecuteLines:
 
     Attributes:
         kind: what the caller compares to know whether the lines still fit; see `gateway.stdio_bridge.handshake.ServerKind`.
-        is_bulk: small inputs go in bulk.
+        bulk_bytes: inputs up to this size go in bulk; -1 if none does.
     """
 
-    __slots__ = ("_bulk_head", "_format", "_sends_item", "_sends_token", "_tokens", "is_bulk", "kind")
+    __slots__ = ("_bulk_head", "_format", "_max_bulk_bytes", "_sends_item", "_sends_token", "_tokens", "bulk_bytes", "kind")
 
     def __init__(
         self,
@@ -45,16 +45,16 @@ class ExecuteLines:
         sends_item: bool = True,
         sends_token: bool = True,
         bulk: bool = False,
+        max_line_bytes: int = LINE_BYTES,
     ) -> None:
         """`component`, `flow_id`: as the server writes them (dialects differ).
 
         `repeats_origin`: run, flow and step stand beside the input too. Some releases of the older SDKs (0.3, 0.5) look for
         them there only, and leave a request without them unanswered.
         `sends_item`: the item's index stands beside the input. `sends_token`: the idempotency token does; a server that derives
-        it saves its hash. `bulk`: it takes many calls in one line.
+        it saves its hash. `bulk`: it takes many calls in one line, of `max_line_bytes` at most.
         """
         self.kind = kind
-        self.is_bulk = bulk
         self._tokens = IdempotencyTokens(template.run_id, template.step_id)
         span = naming.span_prefix + "%010x"
         flags = "01" if template.sampled else "00"
@@ -64,6 +64,8 @@ class ExecuteLines:
         self._bulk_head = (
             execute_many_head(component, origin, naming.span_prefix, naming.token_prefix, timeout_ms) if bulk else b""
         )
+        self._max_bulk_bytes = min(max_line_bytes, LINE_BYTES) - len(self._bulk_head)
+        self.bulk_bytes = min(SMALL_BYTES, self._max_bulk_bytes - MAX_CALL_BYTES) if bulk else -1
         pieces = (
             b'{"jsonrpc":"2.0","id":%d,"method":"components/execute","params":{"component":',
             _escaped(component),
@@ -86,9 +88,12 @@ class ExecuteLines:
         self._sends_item = sends_item
         self._sends_token = sends_token
 
-    def bulk_line(self, calls: Sequence[ComponentCall]) -> bytes:
-        """One `$/execute` for calls of this template whose inputs are small (`flowspan.jsonrpc.bulk.SMALL_BYTES`)."""
-        return encode_execute_many(self._bulk_head, calls)
+    def bulk_lines(self, calls: Sequence[ComponentCall]) -> bytes:
+        """As few `$/execute` as hold these calls of this template, whose inputs have `bulk_bytes` at most."""
+        if sum([len(call.input) for call in calls]) + MAX_CALL_BYTES * len(calls) <= self._max_bulk_bytes:
+            return encode_execute_many(self._bulk_head, calls)
+        middle = len(calls) // 2
+        return self.bulk_lines(calls[:middle]) + self.bulk_lines(calls[middle:])
 
     def line(self, call: ComponentCall) -> bytes:
         """The request, with its newline."""
