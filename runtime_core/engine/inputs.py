@@ -14,6 +14,9 @@ AHEAD_ITEMS: Final = 1_000
 """Load the next chunk when fewer items than this are left: the largest maxConcurrency, so that a full restart never waits."""
 
 
+FEW_ITEMS: Final = 8
+"""A chunk with so few is one of large inputs: asking for each by itself would cost as much again as reading it."""
+
 AHEAD_BYTES: Final = 4 << 20
 """... or when fewer bytes are: many runs of large inputs must not fill the memory."""
 
@@ -83,14 +86,21 @@ class InputWindow:
         return sum(map(len, chunk.inputs))
 
     async def load(self, item_index: int) -> None:
-        """Fetch the chunk that holds `item_index` and keep it."""
+        """Fetch the chunk that holds `item_index` and keep it; if it has only few items, those behind it as well, as far as the
+        window goes. What was fetched can be taken at once."""
         self._loading_from = item_index
         try:
-            chunk = await self._load(item_index)
+            size = 0
+            while True:
+                chunk = await self._load(self._loading_from)
+                self._chunks.append(chunk)
+                self._chunks.sort(key=lambda one: one.first_item)
+                size += self._size(chunk)
+                self._loading_from = chunk.first_item + len(chunk.inputs)
+                if size >= AHEAD_BYTES or len(chunk.inputs) > FEW_ITEMS or self._loading_from >= self._total:
+                    return
         finally:
             self._loading_from = None
-        self._chunks.append(chunk)
-        self._chunks.sort(key=lambda one: one.first_item)
 
     async def fetch(self, item_index: int) -> bytes:
         """One item's input, whether or not it is in the window (recovery)."""

@@ -174,3 +174,22 @@ async def test_a_large_row_is_synchronised_before_its_transaction_is_committed(
     await opened.health.settled(1)
     assert (f"log-{key}", 0) in seen
     await opened.store.close()
+
+
+async def test_the_large_rows_of_a_commit_are_synchronised_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = await open_store(tmp_path)
+    key = await create(opened.store, new_run("a"))
+    synchronised: list[str] = []
+    synchronise = os.fdatasync
+
+    def record(fd: int) -> None:
+        synchronised.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+        synchronise(fd)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    for number in range(12):
+        opened.append(key, 3 + number, LARGE)
+    await opened.health.settled(12)
+    assert 1 <= synchronised.count(f"log-{key}") <= len(opened.health.commits)
+    assert len(opened.health.commits) < 12
+    await opened.store.close()

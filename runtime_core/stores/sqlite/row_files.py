@@ -43,6 +43,7 @@ class RowFiles:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._open: dict[Path, _RowFile] = {}
+        self._unsynced: dict[_RowFile, OwnerKind] = {}
 
     def prepare(self) -> None:
         """Make the directory."""
@@ -51,7 +52,7 @@ class RowFiles:
     def keep(self, kind: OwnerKind, rows: Sequence[Row]) -> Sequence[Row]:
         """Rows to be inserted (owner's key first, data last), the large ones with references in place of their data.
 
-        What was written is durable on return.
+        What was written is durable after `sync`, which comes before the commit.
 
         Raises:
             OSError: the disk is full, or broken. Nothing that was referred to before is changed.
@@ -59,21 +60,30 @@ class RowFiles:
         if not any(len(row[-1]) > LARGE_ROW_BYTES for row in rows):  # type: ignore[arg-type]
             return rows
         kept: list[Row] = []
-        written: dict[_RowFile, None] = {}
         for row in rows:
             data: Any = row[-1]
             if len(data) > LARGE_ROW_BYTES:
                 file = self._file(self._path(kind, row[0]))
-                written[file] = None
+                self._unsynced[file] = kind
                 row = (*row[:-1], file.append(data))
             kept.append(row)
-        for file in written:
+        return kept
+
+    def sync(self) -> None:
+        """Make durable what was written since the last time.
+
+        Raises:
+            OSError: the disk is full, or broken.
+        """
+        if not self._unsynced:
+            return
+        for file, kind in self._unsynced.items():
             file.sync()
             if kind == "log":
                 file.forget_before(CACHED_LOG_BYTES)
+        self._unsynced.clear()
         while len(self._open) > MAX_OPEN_FILES:
             self._open.pop(next(iter(self._open))).close()
-        return kept
 
     def data(self, kind: OwnerKind, owner: int, stored: bytes) -> bytes | None:
         """The data of a row as it was stored; None if the owner's file is not there: then the owner was deleted meanwhile.
@@ -104,6 +114,7 @@ class RowFiles:
         path = self._path(kind, owner)
         file = self._open.pop(path, None)
         if file is not None:
+            self._unsynced.pop(file, None)
             file.close()
         path.unlink(missing_ok=True)
 
@@ -112,6 +123,7 @@ class RowFiles:
         for file in self._open.values():
             file.close()
         self._open.clear()
+        self._unsynced.clear()
 
     def _path(self, kind: OwnerKind, owner: object) -> Path:
         return self.directory / f"{kind}-{owner}"

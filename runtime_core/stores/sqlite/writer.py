@@ -260,6 +260,7 @@ class Writer:
                 _roll_back(db)
                 db.execute("BEGIN IMMEDIATE")
                 done = _apply_all(Transaction(db, self._epoch), writes, guarded=True)
+            db.row_files.sync()
             db.execute("COMMIT")
         except BaseException as error:
             _roll_back(db)
