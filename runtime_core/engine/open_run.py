@@ -25,7 +25,7 @@ from runtime_core.flow.execution import ItemExecution, ReadyCall
 from runtime_core.flow.plan import FlowPlan, PlannedStep
 from runtime_core.flow.retry import RetryPolicy, decide
 from runtime_core.flow.variables import RunVariables
-from runtime_core.limits import INLINE_RESULT_BYTES, SEGMENT_BYTES, TAIL_BYTES, Limits
+from runtime_core.limits import INLINE_RESULT_BYTES, SEGMENT_BYTES, TAIL_BYTES, TAIL_LARGE_BYTES, TAIL_LARGE_ROWS, Limits
 from runtime_core.model.item_index import seal_index
 from runtime_core.model.machine import RunMachine, Tally, counts_of
 from runtime_core.ports import Append, LogRow, RunEnd, SegmentCodec
@@ -481,7 +481,7 @@ class OpenRun:
         row = note.row
         self.tail.append(row)
         self._tail_bytes += len(row.data)
-        while self._tail_bytes > TAIL_BYTES and len(self.tail) > 1:
+        while self._tail_bytes > TAIL_BYTES and (len(self.tail) > TAIL_LARGE_ROWS or self._tail_bytes > TAIL_LARGE_BYTES):
             self._tail_bytes -= len(self.tail.popleft().data)
         self.committed_seq = row.last_seq
         if note.tally is not None:

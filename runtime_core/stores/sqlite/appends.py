@@ -103,13 +103,13 @@ def read_rows(db: StoreConnection, run_key: int, after_seq: int, max_bytes: int)
     cursor = db.execute(_ROWS_AFTER, (run_key, after_seq))
     try:
         for first_seq, last_seq, stored in cursor:
+            room -= db.row_files.size(stored)
+            if rows and room < 0:
+                break
             data = db.row_files.data("log", run_key, stored)
             if data is None:
                 _refuse_lost(db, run_key)
                 return []
-            room -= len(data)
-            if rows and room < 0:
-                break
             rows.append(LogRow(first_seq, last_seq, data))
     finally:
         cursor.close(True)  # an open cursor would keep the write-ahead log from starting again

@@ -91,7 +91,7 @@ class RowFiles:
         Raises:
             DataLossError: the file is shorter than the row says.
         """
-        if len(stored) != _REFERENCE.size or not stored.startswith(b"\0\0\0\0"):
+        if not _is_reference(stored):
             return stored
         _, offset, size = _REFERENCE.unpack(stored)
         path = self._path(kind, owner)
@@ -108,6 +108,11 @@ class RowFiles:
         if len(data) != size:
             raise DataLossError(f"{path.name} in {self.directory} lacks bytes {offset} to {offset + size}; restore a backup")
         return data
+
+    @staticmethod
+    def size(stored: bytes) -> int:
+        """How long the data of a row is, as it was stored."""
+        return _REFERENCE.unpack(stored)[2] if _is_reference(stored) else len(stored)
 
     def remove(self, kind: OwnerKind, owner: int) -> None:
         """Unlink the file of an owner that was deleted, if it had one."""
@@ -173,6 +178,10 @@ class _RowFile:
 
     def close(self) -> None:
         os.close(self._fd)
+
+
+def _is_reference(stored: bytes) -> bool:
+    return len(stored) == _REFERENCE.size and stored.startswith(b"\0\0\0\0")
 
 
 def _forget(fd: int, offset: int, size: int) -> None:
