@@ -7,7 +7,6 @@ step stands in its `CallTemplate`.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -96,7 +95,7 @@ class ComponentCall(msgspec.Struct, eq=False):
     owner: Any
     deadline_s: float = 0.0
     sent_s: float = 0.0
-    submits: Counter[bytes] | None = None
+    submits: dict[bytes, int] | None = None
     is_abandoned: bool = False
     waited_s: float = 0.0
 

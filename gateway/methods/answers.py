@@ -45,7 +45,7 @@ async def answer_status(
     fitting = _count_fitting(results, room)
     omitted = status.results_omitted
     if fitting == len(results) and (is_page or omitted is None):
-        return encode_status(context.dialect, replace(status, results=results))
+        return encode_status(context.dialect, status if results is status.results else replace(status, results=results))
     size = sum(len(result.payload) for result in results)
     whole = omitted or ResultsOmitted(len(results), size, room, 0)
     if context.dialect == "stepflow":

@@ -34,7 +34,8 @@ MAX_EVENT_BYTES: Final = 256 * 1024
 
 async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams) -> bytes:
     """RunStatus; with `wait` the run's end and its results by index."""
-    link = context.link(params.origin)
+    origin = params.origin
+    link = context.link(origin)
     command = SubmitRun(
         full_blob_id(params.flow_id),
         read_inputs(params.inputs),
@@ -50,8 +51,8 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
         request_id=params.request_id,
         task_token=link.task_token,
         unlinked_depth=link.unlinked_depth,
-        traceparent=params.origin.traceparent,
-        trace_id=params.origin.trace_id,
+        traceparent=origin.traceparent,
+        trace_id=origin.trace_id,
     )
     timeout_s = finite("timeoutSecs", params.timeout_secs)
     if not params.wait:

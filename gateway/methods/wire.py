@@ -171,6 +171,17 @@ class FlowMetadataParams(FromExecution, kw_only=True):
     step_id: _Id | None = None
 
 
+class _EchoedObservability(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """`Observability` as this gateway writes it for an execution, and our SDK sends it back."""
+
+    trace_id: str | None = None
+    span_id: str | None = None
+    run_id: str | None = None
+    flow_id: str | None = None
+    step_id: str | None = None
+    traceparent: str | None = None
+
+
 ParamsT = TypeVar("ParamsT", bound=FromExecution)
 
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -183,7 +194,32 @@ _ORDERS: Final = {
     b'"RESULT_ORDER_BY_COMPLETION"': b'"byCompletion"',
 }
 _FRACTIONAL: Final = re.compile(rb"[0-9]{1,30}(\.[0-9]{1,30})?([eE]\+?[0-9]{1,2})?")
-_DECODERS: Final[dict[type[FromExecution], msgspec.json.Decoder[Any]]] = {}
+_RAW_MEMBERS: Final = ("overrides", "variables", "flow", "input", "data")
+
+
+class _Decoders:
+    """Of one model: `strict` takes nothing but what is written as the model is, which is nearly everything."""
+
+    __slots__ = ("lenient", "raw_members", "strict")
+
+    strict: msgspec.json.Decoder[Any]
+    lenient: msgspec.json.Decoder[Any]
+
+    def __init__(self, model: type[FromExecution]) -> None:
+        twin = msgspec.defstruct(
+            model.__name__,
+            [("observability", _EchoedObservability | None, None)],
+            bases=(model,),
+            kw_only=True,
+            rename="camel",
+            forbid_unknown_fields=True,
+        )
+        self.strict = msgspec.json.Decoder(twin)
+        self.lenient = msgspec.json.Decoder(model)
+        self.raw_members = [name for name in _RAW_MEMBERS if name in model.__struct_fields__]
+
+
+_DECODERS: Final[dict[type[FromExecution], _Decoders]] = {}
 
 
 def read_params(model: type[ParamsT], params: bytes) -> ParamsT:
@@ -192,11 +228,18 @@ def read_params(model: type[ParamsT], params: bytes) -> ParamsT:
     Raises:
         InvalidArgumentError: a member is missing, has the wrong type or is out of range; `field` names it.
     """
-    decoder = _DECODERS.get(model)
-    if decoder is None:
-        decoder = _DECODERS[model] = msgspec.json.Decoder(model)
+    decoders = _DECODERS.get(model)
+    if decoders is None:
+        decoders = _DECODERS[model] = _Decoders(model)
+    checked: ParamsT
     try:
-        checked: ParamsT = decoder.decode(_normal(params))
+        checked = decoders.strict.decode(params)
+        if _NULL not in [bytes(getattr(checked, name)) for name in decoders.raw_members]:
+            return checked
+    except ValueError:
+        pass  # other spellings, or wrong: told below
+    try:
+        checked = decoders.lenient.decode(_normal(params))
     except msgspec.ValidationError as error:
         text = str(error)
         _, _, path = text.partition(" - at `$.")

@@ -15,17 +15,13 @@ _NO_VARIABLES: Final = (b"{}", b"null")
 """Of a stored run nobody knows in which way it was given none."""
 
 
-def _feed(update: Callable[[bytes], None], fields: Iterable[bytes]) -> None:
-    for field in fields:
-        update(b"%d:" % len(field))
-        update(field)
+def _prefixed(fields: Iterable[bytes]) -> bytes:
+    return b"".join([b"%d:%b" % (len(field), field) for field in fields])
 
 
 def inputs_digest(inputs: Sequence[bytes]) -> bytes:
     """SHA-256 over length-prefixed inputs; the same for one batch or many (streamed submits hash on the way)."""
-    digest = hashlib.sha256()
-    digest.update(b"".join([b"%d:%b" % (len(one), one) for one in inputs]))
-    return digest.digest()
+    return hashlib.sha256(_prefixed(inputs)).digest()
 
 
 def request_fingerprint(command: SubmitRun) -> bytes:
@@ -43,7 +39,6 @@ def canonical_fingerprint(command: SubmitRun) -> bytes:
 
 
 def _fingerprint(command: SubmitRun, inputs: bytes, form: Callable[[bytes], bytes]) -> bytes:
-    digest = hashlib.sha256()
     total = command.staged_total if command.stage_id is not None else len(command.inputs)
     fields = [
         command.flow_id.encode(),
@@ -57,8 +52,5 @@ def _fingerprint(command: SubmitRun, inputs: bytes, form: Callable[[bytes], byte
         repr(command.deadline_s).encode(),
         b"1" if command.detached else b"0",
     ]
-    _feed(digest.update, fields)
-    _feed(digest.update, [part.encode() for pair in sorted(command.metadata.items()) for part in pair])
-    digest.update(b";")
-    _feed(digest.update, [label.encode() for label in command.item_labels])
-    return digest.digest()
+    fields += [part.encode() for pair in sorted(command.metadata.items()) for part in pair]
+    return hashlib.sha256(_prefixed(fields) + b";" + _prefixed([label.encode() for label in command.item_labels])).digest()

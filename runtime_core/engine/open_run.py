@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -243,7 +243,7 @@ class OpenRun:
         self._tail_bytes = 0
         self._codec = codec
         self._limits = limits
-        self._lingering: Counter[int] = Counter()
+        self._lingering: dict[int, int] = {}
         self._ended_attempts: dict[ItemStep, int] = {}
         self._failures: dict[ItemStep, list[int]] = {}
         self._crashes: dict[ItemStep, int] = {}
@@ -384,7 +384,7 @@ class OpenRun:
     def linger(self, call: ComponentCall) -> None:
         """The item has ended, and this call of it is still with a component server."""
         call.is_abandoned = True
-        self._lingering[call.item_index] += 1
+        self._lingering[call.item_index] = self._lingering.get(call.item_index, 0) + 1
 
     def let_go(self, call: ComponentCall) -> None:
         """A call is over, whose item had ended before."""

@@ -6,8 +6,6 @@ slot in the component server goes to others.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from flowspan.errors import RecursionLimitError
 from runtime_core.calls import ComponentCall
 
@@ -27,7 +25,7 @@ class Parking:
 
     def __init__(self) -> None:
         self._parked: dict[int, _Parked] = {}
-        self._waits: dict[str, Counter[str]] = {}
+        self._waits: dict[str, dict[str, int]] = {}
 
     def __len__(self) -> int:
         return len(self._parked)
@@ -43,7 +41,8 @@ class Parking:
         """
         waiter = call.template.run_id
         self._check_circle(waiter, run_id)
-        self._waits.setdefault(waiter, Counter())[run_id] += 1
+        waits = self._waits.setdefault(waiter, {})
+        waits[run_id] = waits.get(run_id, 0) + 1
         parked = self._parked.get(call.number)
         is_new = parked is None
         if parked is None:

@@ -153,7 +153,7 @@ class Queries:
             _, reader = await self._reader(namespace, record.run_id)
             async for result in reader.by_index(None):
                 if result.source_item_index is not None:
-                    newest[result.source_item_index] = replace(result, item_index=result.source_item_index)
+                    newest[result.source_item_index] = msgspec.structs.replace(result, item_index=result.source_item_index)
         return newest
 
 

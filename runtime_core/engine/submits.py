@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -26,6 +24,7 @@ from flowspan.errors import (
 from flowspan.view.status import RunDescription, RunStatus
 from runtime_core.api import SubmitRun
 from runtime_core.calls import ComponentCall
+from runtime_core.engine.entropy import random_bytes
 from runtime_core.engine.fingerprint import canonical_fingerprint, request_fingerprint
 from runtime_core.engine.flows import json_object
 from runtime_core.engine.inputs import InputWindow
@@ -89,7 +88,7 @@ class _Request:
         self.began_s = began_s
         self.key: str | None = None
         self.fingerprint = b""
-        self.counts: Counter[bytes] | None = None
+        self.counts: dict[bytes, int] | None = None
         self.occurrence = 0
 
     @property
@@ -237,7 +236,7 @@ class Submissions:
         now_us = runtime.clock.now_us()
         total = command.staged_total if command.stage_id is not None else len(command.inputs)
         concurrency = self._concurrency(command)
-        run_id = new_run_id(now_us // 1000, os.urandom(10))
+        run_id = new_run_id(now_us // 1000, random_bytes(10))
         root_run_id = parentage.root_run_id or run_id
         runtime.runs.tree_grows(command.namespace, root_run_id)
         description = RunDescription(
@@ -400,9 +399,9 @@ class Submissions:
             return
         fingerprint = request.fingerprint = request_fingerprint(command)
         if call.submits is None:
-            call.submits = Counter()
+            call.submits = {}
         counts = request.counts = call.submits
-        occurrence = request.occurrence = counts[fingerprint] = counts[fingerprint] + 1
+        occurrence = request.occurrence = counts[fingerprint] = counts.get(fingerprint, 0) + 1
         run: OpenRun = call.owner.run
         text = f"{call.idempotency_token}:{run.component_retries(call)}:{fingerprint.hex()}:{occurrence}"
         request.key = "c:" + hashlib.sha256(text.encode()).hexdigest()

@@ -10,10 +10,12 @@ import sys
 import zlib
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 _VERSION: Final = 1
 _HEADER_BYTES: Final = 1 + 8 + 8
+_SMALL_BYTES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,14 @@ def seal_index(index: ItemIndex) -> bytes:
         seqs = array("Q", seqs)
         seqs.byteswap()
     header = bytes([_VERSION]) + len(index.outcomes).to_bytes(8, "little") + index.result_bytes.to_bytes(8, "little")
-    return header + zlib.compress(seqs.tobytes() + bytes(index.outcomes), 1)
+    raw = seqs.tobytes() + bytes(index.outcomes)
+    return header + (_compress_small(raw) if len(raw) <= _SMALL_BYTES else zlib.compress(raw, 1))
+
+
+@lru_cache(maxsize=256)
+def _compress_small(raw: bytes) -> bytes:
+    """Runs of few items, most of which end alike."""
+    return zlib.compress(raw, 1)
 
 
 def open_index(data: bytes) -> ItemIndex:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -246,6 +247,12 @@ def datetime_of_us(us: int) -> datetime:
 
 def rfc3339(us: int) -> str:
     """`2025-01-15T10:30:00.123Z`: RFC 3339, UTC, milliseconds (or microseconds where there are any), `Z`."""
-    moment = datetime_of_us(us)
-    spec = "milliseconds" if us % 1000 == 0 else "microseconds"
-    return moment.replace(tzinfo=None).isoformat(timespec=spec) + "Z"
+    seconds, micros = divmod(us, 1_000_000)
+    fraction = f"{micros // 1000:03d}" if micros % 1000 == 0 else f"{micros:06d}"
+    return f"{_second_text(seconds)}.{fraction}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(seconds: int) -> str:
+    """A status tells three times, most of them of the same second."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
