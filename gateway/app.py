@@ -37,6 +37,8 @@ from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
 from gateway.telemetry.exposition import render
 from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages
+from gateway.workers.queue import WorkerQueue
+from gateway.workers.worker import QueueSettings
 from runtime_core.api import RuntimeApi
 from runtime_core.builtins.server import BuiltinServer
 from runtime_core.calls import CallNaming, CallResult
@@ -75,7 +77,7 @@ class GatewayParts:
 
     Attributes:
         store: not yet open; the gateway owns it from here on.
-        plugins: stdio plugins, by name. `mocks`: those that answer by rote.
+        plugins: stdio plugins, by name. `mocks`: those that answer by rote. `queues`: those that workers serve.
         routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
         outside: what built-ins may reach.
         listeners: none for an embedded gateway.
@@ -88,6 +90,7 @@ class GatewayParts:
     store: Store
     plugins: Sequence[StdioPlugin] = ()
     mocks: Sequence[MockSettings] = ()
+    queues: Sequence[QueueSettings] = ()
     outside: OutsideSettings = field(default_factory=OutsideSettings)
     routes: Mapping[str, str] = field(default_factory=lambda: {"/builtin": BUILTIN})
     listeners: Sequence[Listener] = ()
@@ -112,11 +115,15 @@ class Gateway:
         self._openai = OpenAi(parts.outside.openai)
         self._builtins = BuiltinServer({"/load_file": load_file.answer, "/openai": self._openai.answer})
         self._mocks = {mock.name: MockServer(mock) for mock in parts.mocks}
-        naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
+        naming = self._naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
         methods = MethodTable(lambda: self._runtime)
         self._plugins = {plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins}
         self._supervisor = StdioSupervisor(tuple(self._plugins.values()))
-        servers: dict[str, ComponentServer] = {BUILTIN: self._builtins, **self._plugins, **self._mocks}
+        session = secrets.token_hex(8)
+        self._queues = {
+            queue.name: WorkerQueue(queue, self._sink, session=session, clock=time.monotonic) for queue in parts.queues
+        }
+        servers: dict[str, ComponentServer] = {BUILTIN: self._builtins, **self._plugins, **self._queues, **self._mocks}
         unknown = sorted(set(parts.routes.values()) - servers.keys())
         if unknown:
             raise InvalidArgumentError(f"routes name plugins that are not configured: {', '.join(unknown)}", field="routes")
@@ -145,6 +152,7 @@ class Gateway:
         offering: dict[str, OfferingServer] = {
             BUILTIN: InProcessPlugin(self._builtins, BUILTIN, offered_builtins()),
             **self._plugins,
+            **self._queues,
         }
         for mock in parts.mocks:
             server = self._mocks[mock.name]
@@ -152,7 +160,9 @@ class Gateway:
             offering[mock.name] = InProcessPlugin(server, "mock", offered_mocks(mock))
         self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, offering)
         self._server: GrpcServer | None = None
-        self.figures = Figures(self._runtime, self._observer, tuple(self._plugins.values()), lambda: self._server)
+        self.figures = Figures(
+            self._runtime, self._observer, (*self._plugins.values(), *self._queues.values()), lambda: self._server
+        )
         self._pages: StatusPages | None = None
         if parts.metrics is not None:
             self._pages = StatusPages(
@@ -201,7 +211,12 @@ class Gateway:
                 # Only now: gRPC takes its time to load, and the plugins start meanwhile.
                 from gateway.grpc_server.server import GrpcServer
 
-                self._server = GrpcServer(self._runtime, self.catalog, tuple(self._parts.listeners))
+                for queue in self._queues.values():
+                    queue.open()
+                queues = {queue.queue: queue for queue in self._queues.values()}
+                self._server = GrpcServer(
+                    self._runtime, self.catalog, tuple(self._parts.listeners), queues=queues, naming=self._naming
+                )
                 await self._server.start()
                 await self._server.set_serving(True)
             self._is_serving = True
@@ -229,6 +244,8 @@ class Gateway:
             ends.push_async_callback(self._builtins.wait_closed)
             ends.callback(self._builtins.close)
             ends.push_async_callback(self._supervisor.stop)
+            for queue in self._queues.values():
+                ends.push_async_callback(queue.close)
             if self._server is not None:
                 ends.push_async_callback(self._server.stop, grace_s=1.0)
                 await self._server.set_serving(False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from flowspan.errors import FlowspanError
 from gateway.app import BUILTIN, GatewayParts
 from gateway.builtins.settings import OpenAiSettings, OutsideSettings
-from gateway.config import BuiltinSettings, Config, ConfigError, MockPlugin, Problem, StdioPlugin, Tls, with_lines
+from gateway.config import BuiltinSettings, Config, ConfigError, MockPlugin, Problem, StdioPlugin, Tls, WorkerPlugin, with_lines
 from gateway.config.loading import config_directory
 from gateway.grpc_server.listener import Listener
 from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
@@ -19,6 +19,7 @@ from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
 from gateway.telemetry.observer import TraceSink
+from gateway.workers.worker import QueueSettings
 from runtime_core.calls import CallNaming
 from runtime_core.flow.schemas import SchemaError, compile_schema
 from runtime_core.model.json_scan import escape_pointer_token
@@ -46,9 +47,16 @@ def assemble(
     problems: list[Problem] = []
     plugins: list[StdioServerSettings] = []
     mocks: list[MockSettings] = []
+    queues: dict[str, QueueSettings] = {}
     for plugin_name, plugin in config.plugins.items():
         if isinstance(plugin, StdioPlugin):
             plugins.append(_stdio(plugin_name, plugin))
+        elif isinstance(plugin, WorkerPlugin):
+            queue = plugin.queue or plugin_name
+            if queue in queues:
+                what = f"queue {queue!r} is served to plugin {queues[queue].name!r} already; give each plugin its own"
+                problems.append(Problem(f"/plugins/{plugin_name}/queue", what))
+            queues[queue] = QueueSettings(plugin_name, queue, plugin.max_output_bytes)
         elif isinstance(plugin, MockPlugin):
             mocks.append(_mock(plugin_name, plugin, problems))
         elif plugin_name != BUILTIN:
@@ -74,6 +82,7 @@ def assemble(
         store=_runs(store),
         plugins=plugins,
         mocks=mocks,
+        queues=tuple(queues.values()),
         outside=_outside(config.builtins),
         routes=routes,
         listeners=[

@@ -81,3 +81,12 @@ class OfferingServer(Protocol):
     async def wait_ready(self, timeout_s: float) -> bool: ...
 
     def status(self) -> PluginStatus: ...
+
+
+class CountedServer(OfferingServer, Protocol):
+    """A component server with figures of its own."""
+
+    @property
+    def statistics(self) -> dict[str, int]:
+        """`processes`, `in_flight`, `parked`, `queued_bytes`: now; `restarts`: since the start."""
+        ...

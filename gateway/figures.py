@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from flowspan import __version__
 from flowspan.view.events import RunStatusCode
-from gateway.catalog import PluginHealth
-from gateway.stdio_bridge.pool import PluginServer
+from gateway.catalog import CountedServer, PluginHealth
 from gateway.telemetry import dropped_lines
 from gateway.telemetry.exposition import Family, Sample
 from gateway.telemetry.observer import GatewayObserver
@@ -44,7 +43,7 @@ class Figures:
         self,
         runtime: Runtime,
         observer: GatewayObserver,
-        plugins: Sequence[PluginServer],
+        plugins: Sequence[CountedServer],
         server: Callable[[], GrpcServer | None],
     ) -> None:
         self._runtime = runtime

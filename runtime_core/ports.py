@@ -398,6 +398,10 @@ class EngineSink(Protocol):
         """A process of the server ended with `calls` in flight. `unsent` never reached it: they count as never tried."""
         ...
 
+    def on_lost(self, server: ComponentServer, calls: Sequence[ComponentCall], failure: CallFailure) -> None:
+        """The way to these is lost, and nothing says that one of them is to blame: they are repeated as later attempts."""
+        ...
+
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
 
     def on_started(self, calls: Sequence[ComponentCall]) -> None:

@@ -30,7 +30,16 @@ from gateway.config.model import (
     check_address,
     is_loopback,
 )
-from gateway.config.plugins import BuiltinPlugin, MockComponent, MockPlugin, Plugin, PluginLimits, PluginTimeouts, StdioPlugin
+from gateway.config.plugins import (
+    BuiltinPlugin,
+    MockComponent,
+    MockPlugin,
+    Plugin,
+    PluginLimits,
+    PluginTimeouts,
+    StdioPlugin,
+    WorkerPlugin,
+)
 from gateway.config.problems import ConfigError, Problem
 from gateway.config.schema import config_schema
 
@@ -58,6 +67,7 @@ __all__ = [
     "RouteCondition",
     "SqliteStore",
     "StdioPlugin",
+    "WorkerPlugin",
     "Store",
     "Telemetry",
     "Tls",

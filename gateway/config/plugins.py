@@ -102,8 +102,18 @@ class MockPlugin(Section):
     components: dict[str, MockComponent] = Field(default_factory=dict)
 
 
-Plugin = Annotated[StdioPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
+class WorkerPlugin(Section):
+    """Component servers that connect to the gateway and take work from a queue, any number of them."""
 
-PLUGIN_TYPES: Final = ("stdio", "builtin", "mock")
-UNSUPPORTED_TYPES: Final = ("http", "worker", "mcp")
+    type: Literal["worker"]
+    queue: str | None = Field(
+        default=None, min_length=1, max_length=64, description="What its workers name; default: the plugin's own name."
+    )
+    max_output_bytes: int = Field(default=2 * MIB, ge=1, le=16 * MIB, description="Of one result.")
+
+
+Plugin = Annotated[StdioPlugin | WorkerPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
+
+PLUGIN_TYPES: Final = ("stdio", "worker", "builtin", "mock")
+UNSUPPORTED_TYPES: Final = ("http", "mcp")
 """Types of the language of configurations that this version does not run; named so that the message can say so."""

@@ -1,10 +1,11 @@
 """From a service object to gRPC handlers.
 
-A service has one coroutine per method of its descriptor, under the method's name, in one of three forms:
+A service has one coroutine per method of its descriptor, under the method's name, in one of four forms:
 
 * unary: `(request, call) -> response`
 * server stream: `(request, call, write) -> None`, where `write` takes serialized messages
 * client stream: `(requests, call) -> response`, where `requests` is a `RequestReader`
+* both: `(requests, call, write) -> None`
 
 Messages are parsed and serialized here and not by gRPC, so that bytes which are no message get an answer of ours and
 messages that are already bytes go out as they are.
@@ -46,21 +47,21 @@ class RequestReader(Generic[MessageT]):
         self._context: Final = context
         self._message_class: Final = message_class
 
-    async def next(self) -> MessageT | None:
-        """The next message; None when the caller has closed the stream.
+    async def next(self, timeout_s: float = READ_TIMEOUT_S) -> MessageT | None:
+        """The next message; None when the caller has closed the stream. `timeout_s`: how long the caller may be silent.
 
         Raises:
             InvalidArgumentError: the bytes are not such a message.
             asyncio.CancelledError, FlowspanError: as `next_bytes`.
         """
-        data = await self.next_bytes()
+        data = await self.next_bytes(timeout_s)
         return None if data is None else self.parse(data)
 
     def parse(self, data: bytes) -> MessageT:
         """What `next` makes of the bytes of a message."""
         return parse(self._message_class, data)
 
-    async def next_bytes(self) -> bytes | None:
+    async def next_bytes(self, timeout_s: float = READ_TIMEOUT_S) -> bytes | None:
         """The next message as it came; None when the caller has closed the stream.
 
         Raises:
@@ -68,11 +69,11 @@ class RequestReader(Generic[MessageT]):
             FlowspanError: TIMEOUT: the caller was silent for too long.
         """
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 data: object = await self._context.read()
         except TimeoutError:
             raise FlowspanError(
-                f"the stream brought nothing for {READ_TIMEOUT_S:.0f} s; send all messages without long pauses, or begin again",
+                f"the stream brought nothing for {timeout_s:.0f} s; send all messages without long pauses, or begin again",
                 reason=Reason.TIMEOUT,
             ) from None
         if isinstance(data, bytes):
@@ -145,6 +146,15 @@ def _handler(
         except Exception as error:
             return await _end(context, error, name)
 
+    async def both_streams(_requests: object, context: Context) -> None:
+        try:
+            call = read_call(context, is_authenticated=is_authenticated)
+            await implementation(RequestReader(context, request_class), call, context.write)
+        except Exception as error:
+            await _end(context, error, name)
+
+    if method.client_streaming and method.server_streaming:
+        return grpc.stream_stream_rpc_method_handler(both_streams)
     if method.client_streaming:
         return grpc.stream_unary_rpc_method_handler(client_stream)
     if method.server_streaming:

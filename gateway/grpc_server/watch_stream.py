@@ -80,15 +80,14 @@ class WatchStreams:
             while (batch := await watch.next_batch()) is not None:
                 if holds_slot and batch.is_last:
                     await watch.wait_for_slot()
-                if whole_tree or head:
-                    tail = run_id_field(batch.run_id) if whole_tree else b""
-                    message = b"".join((head, *batch.rows, through_seq_field(batch.through_seq), tail))
-                elif batch.message:
+                if batch.message and not (whole_tree or head):
                     message = batch.message[0]  # joined for another watcher that stands here
                 else:
-                    message = b"".join((*batch.rows, through_seq_field(batch.through_seq)))
-                    batch.message.append(message)
+                    tail = run_id_field(batch.run_id) if whole_tree else b""
+                    message = b"".join((head, *batch.rows, through_seq_field(batch.through_seq), tail))
                     self.messages_joined += 1
+                    if not (whole_tree or head):
+                        batch.message.append(message)
                 resume = {} if whole_tree else {"afterSeq": sent_seq}
                 await self.write(write, message, **resume)
                 sent_seq, head = batch.through_seq, b""

@@ -45,8 +45,7 @@ async def evaluate(api: RuntimeApi, context: RequestContext, params: EvaluatePar
         trace_id=params.origin.trace_id,
     )
     with context.waiting(link):
-        run_id = (await api.submit_run(command)).run_id
-        status = await wait_for_results(api, context, link, run_id, None)
+        status = await wait_for_results(api, context, link, await api.submit_run(command), None)
     if not status.results:
         # Cancelled before its only item began: there is a run, and no result.
         return b'{"result":{"outcome":"failed","error":{"code":-32016,"message":"the run was cancelled"}}}'

@@ -58,8 +58,7 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
     if not params.wait:
         return encode_status(context.dialect, replace(await api.submit_run(command), results=None))
     with context.waiting(link):
-        run_id = (await api.submit_run(command)).run_id
-        status = await wait_for_results(api, context, link, run_id, timeout_s)
+        status = await wait_for_results(api, context, link, await api.submit_run(command), timeout_s)
     if status.results is not None and params.item_labels:
         labels = params.item_labels
         labelled = [msgspec.structs.replace(result, item_label=labels[result.item_index]) for result in status.results]
@@ -68,12 +67,19 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
 
 
 async def wait_for_results(
-    api: RuntimeApi, context: RequestContext, link: RequestLink, run_id: str, timeout_s: float | None
+    api: RuntimeApi, context: RequestContext, link: RequestLink, submitted: RunStatus, timeout_s: float | None
 ) -> RunStatus:
-    """The run at its end, or as it stands when the time is over, with results by index as far as the answer can hold them."""
+    """The run that was just submitted at its end, or as it stands when the time is over, with results by index as far as the answer can hold them."""
     keep_bytes = max_result_bytes(context)
+    run_id = submitted.run_id
     waited = await wait_for_run(
-        api, run_id, namespace=link.namespace, task_token=link.task_token, timeout_s=timeout_s, keep_bytes=keep_bytes
+        api,
+        run_id,
+        namespace=link.namespace,
+        task_token=link.task_token,
+        timeout_s=timeout_s,
+        keep_bytes=keep_bytes,
+        known=submitted,
     )
     if waited.has_results:
         return waited.fold.snapshot(order=ResultOrder.BY_INDEX)

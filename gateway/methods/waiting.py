@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowspan.protobuf.segments import decode_rows
 from flowspan.view.fold import RunFold
+from flowspan.view.status import RunStatus
 from runtime_core.api import RuntimeApi
 
 
-@dataclass(frozen=True, slots=True)
-class WaitedRun:
+class WaitedRun(NamedTuple):
     """How a wait ended.
 
     Attributes:
@@ -26,7 +26,14 @@ class WaitedRun:
 
 
 async def wait_for_run(
-    api: RuntimeApi, run_id: str, *, namespace: str, task_token: str | None, timeout_s: float | None, keep_bytes: int
+    api: RuntimeApi,
+    run_id: str,
+    *,
+    namespace: str,
+    task_token: str | None,
+    timeout_s: float | None,
+    keep_bytes: int,
+    known: RunStatus | None = None,
 ) -> WaitedRun:
     """Wait until the run is terminal, or until `timeout_s` is over (None: no bound).
 
@@ -34,28 +41,42 @@ async def wait_for_run(
 
     Args:
         keep_bytes: results are kept up to this size of payloads; with 0 the stream carries none.
+        known: how the run stood a moment ago; what it says need not be read again.
 
     Raises:
         FlowspanError: no such run; a circle of waits; the gateway stops.
     """
+    fold = RunFold(keep_results=bool(keep_bytes)) if known is None else RunFold.behind(known, keep_results=bool(keep_bytes))
     watch = await api.watch_run(
-        run_id, namespace=namespace, results_only=not keep_bytes, omit_payloads=not keep_bytes, task_token=task_token
+        run_id,
+        namespace=namespace,
+        after_seq=fold.through_seq,
+        results_only=not keep_bytes,
+        omit_payloads=not keep_bytes,
+        task_token=task_token,
     )
-    fold = RunFold(keep_results=bool(keep_bytes))
     kept_bytes = 0
+
+    async def follow() -> None:
+        nonlocal kept_bytes
+        while (batch := await watch.next_batch()) is not None:
+            for segment in decode_rows(batch.rows[0] if len(batch.rows) == 1 else b"".join(batch.rows)):
+                kept_bytes += sum([len(result.payload) for result in fold.apply(segment)])
+            if kept_bytes > keep_bytes:
+                fold.results.clear()
+
     try:
-        try:
-            async with asyncio.timeout(timeout_s) as bound:
-                while (batch := await watch.next_batch()) is not None:
-                    for segment in decode_rows(b"".join(batch.rows)):
-                        kept_bytes += sum(len(result.payload) for result in fold.apply(segment))
-                    if kept_bytes > keep_bytes:
-                        fold.results.clear()
-        except TimeoutError:
-            if not bound.expired():
-                raise
-            # An answer that says "still running" is never held back for a slot.
-            return WaitedRun(fold, fold.description is not None and kept_bytes <= keep_bytes, False)
+        if timeout_s is None:
+            await follow()
+        else:
+            try:
+                async with asyncio.timeout(timeout_s) as bound:
+                    await follow()
+            except TimeoutError:
+                if not bound.expired():
+                    raise
+                # An answer that says "still running" is never held back for a slot.
+                return WaitedRun(fold, fold.description is not None and kept_bytes <= keep_bytes, False)
         await watch.wait_for_slot()
     finally:
         await watch.aclose()

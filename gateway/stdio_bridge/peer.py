@@ -92,6 +92,8 @@ class ComponentPeer:
         calls: executions it holds, by number; unwritten ones included.
         parked: numbers of those that wait for sub-runs.
         alone: numbers of suspects; while there are any it takes nothing else.
+        gave_up: why it was ended, if it broke rules or showed no life.
+        lost_answers: it was, because of a line that held answers of executions nobody can tell.
     """
 
     def __init__(
@@ -135,6 +137,7 @@ class ComponentPeer:
         self.capacity = 0
         self.max_line_bytes = plugin.line_limit(plugin.dialect or "flowspan")
         self.gave_up: str | None = None
+        self.lost_answers = False
 
     # -- start ---------------------------------------------------------------------------------------------------------------
 
@@ -381,6 +384,7 @@ class ComponentPeer:
             if event.reply is not None:
                 self._process.write(event.reply)
             if event.fatal:
+                self.lost_answers = event.kind is ViolationKind.BULK_UNREADABLE
                 self.give_up(event.message)
             elif event.kind is ViolationKind.PARSE_ERROR and self.dialect == "stepflow" and event.quoted.startswith('{"id":'):
                 # Where these servers could not write all of an answer, others are gone without a trace: none may be waited for.

@@ -463,8 +463,10 @@ class PluginServer:
         was_retiring = self._retiring.pop(peer, None) is not None
         for instance in self._instances:
             if instance.peer is peer:
-                # One suspect is a finding, many are a search, and a search is not the server's fault; broken rules are.
-                instance.crash_is_attributable = peer.gave_up is not None or not (was_alone or len(sent) > 1)
+                # One suspect is a finding, many are a search, and a search is not the server's fault; broken rules are, but
+                # for an answer that took others with it: that is searched for, too.
+                breaks_rules = peer.gave_up is not None and not peer.lost_answers
+                instance.crash_is_attributable = breaks_rules or not (was_alone or len(sent) > 1)
         if self._is_stopping:
             self._idle.set()
             return

@@ -31,6 +31,8 @@ PIPE_BYTES: Final = 1024 * 1024
 """Capacity asked for stdin and stdout. Some servers never finish an answer that the default 64 KiB cannot take at once."""
 READ_BYTES: Final = 256 * 1024
 """One read: large enough for bulk, small enough that other sources of the loop get their turn."""
+LARGE_READ_BYTES: Final = PIPE_BYTES
+"""One read after one that found more than it could take: the peer is in the middle of something large."""
 MAX_DRAIN_BYTES: Final = 4 * PIPE_BYTES
 """Read at most this after the end; more than a pipe holds can only come from an escaped process that still writes."""
 MAX_WRITE_PIECES: Final = 512
@@ -301,7 +303,7 @@ class ComponentProcess:
         self._is_reading = True
 
     def _on_stdout_readable(self) -> None:
-        data = _read(self._stdout_fd)
+        data = _read(self._stdout_fd, LARGE_READ_BYTES if len(self._last_chunk) >= READ_BYTES else READ_BYTES)
         if data:
             self._last_chunk = data
             self._on_stdout(data)
@@ -542,10 +544,10 @@ def _own_pipes(popen: subprocess.Popen[bytes]) -> tuple[int, int, int]:
     return fds[0], fds[1], fds[2]
 
 
-def _read(fd: int) -> bytes | None:
+def _read(fd: int, max_bytes: int = READ_BYTES) -> bytes | None:
     """What is there, b"" at the end, None if nothing is there now."""
     try:
-        return os.read(fd, READ_BYTES)
+        return os.read(fd, max_bytes)
     except (BlockingIOError, InterruptedError):
         return None
     except OSError:

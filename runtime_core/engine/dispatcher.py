@@ -253,6 +253,20 @@ class Dispatcher:
                 self._dirty[run] = None
         self.turn()
 
+    def on_lost(self, server: ComponentServer, calls: Sequence[ComponentCall], failure: CallFailure) -> None:
+        """The way to these is lost. They are repeated, under no suspicion."""
+        lost = [call for call in calls if self.calls.pop(call.number, None) is not None]
+        for call in lost:
+            self.parking.forget(call)
+        if self.is_stopping:
+            return
+        if self.on_calls_ended is not None:
+            self.on_calls_ended([(call, failure) for call in lost])
+        for call in lost:
+            call.owner.run.on_crash(call, call.owner, failure)
+            self._dirty[call.owner.run] = None
+        self.turn()
+
     def _take_back(self, lane: Lane, unsent: Sequence[ComponentCall]) -> None:
         """These never reached a process: they wait again, suspects as suspects."""
         suspects: list[SuspectKey] = []
