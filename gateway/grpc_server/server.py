@@ -7,8 +7,9 @@ import contextlib
 import os
 import socket
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 import grpc
@@ -28,8 +29,11 @@ from gateway.grpc_server.options import MAX_CONCURRENT_CALLS, SERVER_OPTIONS
 from gateway.grpc_server.run_service import RunService
 from gateway.grpc_server.submissions import Submissions
 from gateway.grpc_server.watch_stream import WatchStreams
+from gateway.grpc_server.worker_service import WorkerService
 from gateway.grpc_server.write_budget import WriteBudget
+from gateway.workers.queue import WorkerQueue
 from runtime_core.api import RuntimeApi
+from runtime_core.calls import CallNaming
 
 _MAX_SOCKET_PATH_BYTES: Final = 107
 """What `sockaddr_un` holds on Linux, less the NUL."""
@@ -63,6 +67,7 @@ class GrpcServer:
         api: the core. It outlives the server.
         catalog: what ComponentService shows.
         listeners: at least one. Each has a gRPC server of its own, and so its own bound on calls and its own token.
+        queues: what workers may serve, by the name that they use. `naming`: of their executions; needed where there are any.
         max_concurrent_calls: per listener.
     """
 
@@ -72,6 +77,8 @@ class GrpcServer:
         catalog: ComponentCatalog,
         listeners: tuple[Listener, ...],
         *,
+        queues: Mapping[str, WorkerQueue] = MappingProxyType({}),
+        naming: CallNaming | None = None,
         max_concurrent_calls: int = MAX_CONCURRENT_CALLS,
     ) -> None:
         if not listeners:
@@ -86,6 +93,7 @@ class GrpcServer:
             FlowService(api, self._submissions),
             BlobService(api, self._submissions, self._streams),
             ComponentService(catalog),
+            *((WorkerService(queues, naming),) if naming is not None else ()),
         )
         self._health: health.aio.HealthServicer | None = None
         self._servers: list[grpc.aio.Server] = []
