@@ -21,9 +21,9 @@ INLINE_RESULT_BYTES: Final = 3_500_000
 TAIL_BYTES: Final = 1 << 20
 """Rows of an open run that stay in memory, so that watchers at the log's end never touch the store."""
 
-TAIL_LARGE_ROWS: Final = 8
-TAIL_LARGE_BYTES: Final = 8 << 20
-"""Of rows with large results so many stay, up to so many bytes: two commits of 4 MiB. A watcher takes one such row at a time."""
+TAIL_LARGE_ROWS: Final = 16
+TAIL_LARGE_BYTES: Final = 16 << 20
+"""Of rows with large results so many stay, up to so many bytes: four commits of 4 MiB. A watcher takes one such row at a time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from flowspan.components.registry import Registry
 from flowspan.components.stdout_guard import WirePipes
 
 READ_BYTES: Final = 256 * 1024
+LARGE_READ_BYTES: Final = 1024 * 1024
+"""After a read that found more than it could take: all that a pipe of the gateway holds."""
 MAX_UNWRITTEN_BYTES: Final = 64 * 1024 * 1024
 """Beyond it, reading rests: a gateway that takes no answers gets no more work done."""
 RESUME_UNWRITTEN_BYTES: Final = 16 * 1024 * 1024
@@ -79,6 +81,7 @@ class _PipeServer:
         self._write_lock = threading.Lock()
         self._loop_thread = threading.get_ident()
         self._reading = False
+        self._read_bytes = READ_BYTES
         self._input_ended = False
         self._last_answers: asyncio.TimerHandle | None = None
         self._all_written: asyncio.Future[None] | None = None
@@ -121,11 +124,12 @@ class _PipeServer:
 
     def _on_readable(self) -> None:
         try:
-            data = os.read(self._read_fd, READ_BYTES)
+            data = os.read(self._read_fd, self._read_bytes)
         except BlockingIOError:
             return
         except OSError:
             data = b""
+        self._read_bytes = LARGE_READ_BYTES if len(data) >= READ_BYTES else READ_BYTES
         if data:
             self._connection.receive(data)
         else:

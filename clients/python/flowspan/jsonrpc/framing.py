@@ -8,6 +8,7 @@ kept, except for its beginning, from which the caller may tell whose message it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from flowspan.jsonrpc.limits import DEFAULT_LIMITS, FrameLimits
 
@@ -35,18 +36,24 @@ class EndlessLine:
     size_bytes: int
 
 
+_PART_BYTES: Final = 16 * 1024
+"""Smaller pieces are gathered, so that a line has at most some thousand parts."""
+
 Frame = Block | OversizedLine | EndlessLine
 
 
 class LineFramer:
     """The framing of one direction of one pipe. Not reusable after `EndlessLine`."""
 
-    __slots__ = ("_endless", "_head", "_held", "_limits", "_skipped_bytes")
+    __slots__ = ("_endless", "_head", "_held", "_limits", "_parts", "_parts_bytes", "_skipped_bytes")
 
     def __init__(self, limits: FrameLimits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         # One growing buffer, not a list of parts: a peer that writes byte by byte must not cost an object per byte.
+        # Large pieces stand before it as they came, and are copied once, when their line ends.
         self._held = bytearray()
+        self._parts: list[bytes] = []
+        self._parts_bytes = 0
         self._head = b""
         self._skipped_bytes = 0
         self._endless = False
@@ -54,12 +61,19 @@ class LineFramer:
     @property
     def partial_bytes(self) -> int:
         """Bytes of the line that has begun and not ended; 0 between lines. For stall detection."""
-        return self._skipped_bytes or len(self._held)
+        return self._skipped_bytes or self._parts_bytes + len(self._held)
 
     @property
     def partial_line(self) -> bytes:
         """The beginning of the unfinished line (at most `sniff_bytes`), for a crash report."""
-        return self._head if self._skipped_bytes else bytes(self._held[: self._limits.sniff_bytes])
+        if self._skipped_bytes:
+            return self._head
+        begin = b""
+        for part in (*self._parts, self._held):
+            begin += bytes(part[: self._limits.sniff_bytes - len(begin)])
+            if len(begin) == self._limits.sniff_bytes:
+                break
+        return begin
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """Take the next bytes and return what they completed, in order. Never raises."""
@@ -67,20 +81,33 @@ class LineFramer:
             return []
         end = chunk.rfind(b"\n") + 1
         max_line_bytes = self._limits.max_line_bytes
-        if not self._skipped_bytes and len(self._held) + len(chunk) <= max_line_bytes:
+        if not self._skipped_bytes and self._parts_bytes + len(self._held) + len(chunk) <= max_line_bytes:
             # No line in here can be too long.
             if not end:
-                self._held += chunk
+                self._hold(chunk)
                 return []
-            if self._held:
-                self._held += chunk[:end]
-                block = bytes(self._held)
-                self._held = bytearray(chunk[end:])
+            if self._parts or self._held:
+                block = b"".join((*self._parts, self._held, chunk[:end]))
+                self._parts, self._parts_bytes, self._held = [], 0, bytearray()
             else:
                 block = chunk[:end]
-                self._held += chunk[end:]
+            self._hold(chunk[end:])
             return [Block(block)]
+        if self._parts:
+            self._held = bytearray(b"".join((*self._parts, self._held)))
+            self._parts, self._parts_bytes = [], 0
         return self._feed_lines(chunk)
+
+    def _hold(self, piece: bytes) -> None:
+        if len(piece) < _PART_BYTES:
+            self._held += piece
+            return
+        if self._held:
+            self._parts.append(bytes(self._held))
+            self._parts_bytes += len(self._held)
+            self._held = bytearray()
+        self._parts.append(piece)
+        self._parts_bytes += len(piece)
 
     def _feed_lines(self, chunk: bytes) -> list[Frame]:
         """Line by line, since one of them may be too long."""
