@@ -69,7 +69,8 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
 async def wait_for_results(
     api: RuntimeApi, context: RequestContext, link: RequestLink, submitted: RunStatus, timeout_s: float | None
 ) -> RunStatus:
-    """The run that was just submitted at its end, or as it stands when the time is over, with results by index as far as the answer can hold them."""
+    """The run that was just submitted, at its end or as it stands when the time is over, with results by index as far as the
+    answer can hold them."""
     keep_bytes = max_result_bytes(context)
     run_id = submitted.run_id
     waited = await wait_for_run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from flowspan.errors import FlowspanError, InvalidArgumentError, Reason
 from flowspan.view.status import RunDescription, RunProgress, RunStatus
@@ -156,22 +155,26 @@ class OpenRuns:
     def status_of(self, run: OpenRun) -> RunStatus:
         """Status without results, as durable fact, with its speed."""
         committed = run.committed
-        status = RunStatus(
+        return RunStatus(
             run.description,
             committed.status,
             run.counts(),
             committed.seq,
             committed.completed_at_us,
             committed.cancel_reason,
+            progress=None if committed.status.is_terminal else self._progress(run),
         )
-        if committed.status.is_terminal:
-            return status
-        meter = self._rates.setdefault(run.run_id, RateMeter())
+
+    def _progress(self, run: OpenRun) -> RunProgress:
+        committed = run.committed
+        meter = self._rates.get(run.run_id)
+        if meter is None:
+            meter = self._rates[run.run_id] = RateMeter()
         ended = committed.success + committed.failed + committed.cancelled
         rate = meter.rate(ended, self._clock.monotonic_s())
         eta_s = (run.machine.total - ended) / rate if rate > 0 else None
-        waiting = {text for lane in run.lanes if (text := lane.server.waiting_for) is not None}
-        return replace(status, progress=RunProgress(rate, eta_s, tuple(sorted(waiting))))
+        waiting = [text for lane in run.lanes if (text := lane.server.waiting_for) is not None]
+        return RunProgress(rate, eta_s, tuple(sorted(set(waiting))) if waiting else ())
 
 
 async def _no_inputs(item_index: int) -> InputChunk:

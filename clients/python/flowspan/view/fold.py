@@ -65,6 +65,18 @@ class RunFold:
     def is_terminal(self) -> bool:
         return self.status.is_terminal
 
+    @classmethod
+    def behind(cls, status: RunStatus, *, keep_results: bool = True) -> RunFold:
+        """The fold of a log up to `status.as_of_seq`, if no item has ended by then; else one that has seen nothing yet."""
+        fold = cls(keep_results=keep_results)
+        items = status.items
+        if items.total == items.pending + items.running and status.cancel_reason is None and not status.status.is_terminal:
+            fold.description = status.description
+            fold.through_seq = status.as_of_seq
+            fold.status = status.status
+            fold._started = items.running  # of which none has ended: the bound on running items hides nothing
+        return fold
+
     def apply(self, segment: Segment) -> list[ItemResult]:
         """Take in the events of `segment` that lie behind `through_seq`; return the item results among them.
 
