@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from flowspan.protobuf.small_segments import small_segment
 from flowspan.v1 import event_pb2 as pb
 from flowspan.v1 import run_service_pb2 as service_pb
 from flowspan.view.events import (
@@ -54,6 +55,9 @@ def through_seq_field(through_seq: int) -> bytes:
 
 def encode_segment(first_seq: int, recorded_at_us: int, events: Sequence[Event]) -> bytes:
     """One row of the log. `events`: at least one, none filtered out."""
+    small = small_segment(first_seq, recorded_at_us, events)
+    if small is not None:
+        return _SEGMENTS_TAG + varint(len(small)) + small
     seconds, micros = divmod(recorded_at_us, 1_000_000)
     segment = pb.Segment(first_seq=first_seq, recorded_at=Timestamp(seconds=seconds, nanos=micros * 1000))
     add = segment.headers.add
