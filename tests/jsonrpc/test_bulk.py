@@ -267,7 +267,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("output", HOSTILE.values(), ids=HOSTILE)
-def test_what_is_wrong_with_an_output_fails_that_one_as_it_would_alone(output: bytes) -> None:
+def test_b22_what_is_wrong_with_an_output_fails_that_one_as_it_would_alone(output: bytes) -> None:
     result, error, violations = alone(output)
     heard = hear(taking(), outputs_line((1, b'"before"'), (2, output), (3, '"ä"'.encode())))
     assert heard.outputs.pop(1) == b'"before"' and heard.outputs.pop(3) == '"ä"'.encode()
@@ -287,7 +287,7 @@ def test_outputs_within_a_line_are_judged_as_they_would_be_alone(outputs: list[b
 
 
 @pytest.mark.parametrize("depth", [65, 66])
-def test_the_data_of_a_failure_is_judged_as_it_would_be_alone(depth: int) -> None:
+def test_b22_the_data_of_a_failure_is_judged_as_it_would_be_alone(depth: int) -> None:
     raw = b'{"code":-32004,"message":"no","data":{"v":' + nested(depth - 1) + b"}}"
     session = Session()
     session.register([7])
