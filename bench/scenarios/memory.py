@@ -1,18 +1,24 @@
-"""Memory of the gateway process: idle, and with a run of a million items that are streamed in and out."""
+"""Memory of the gateway process: idle, with a run of a million items that are streamed in and out, and what is left of it and
+of a hundred watchers."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 
 from bench.figures import Figure
 from bench.job import ECHO_FLOW, payload_stream, run_to_end
 from bench.measure import Repetition, peak_memory, resident_mib
-from bench.processes import python_plugin, running_gateway
+from bench.processes import python_plugin, running_gateway, running_program
 from bench.scenario import Plan, Scenario
+from bench.scenarios.watchers import STALLED, WATCHERS, watched_run
 from flowspan import AsyncClient
 
 SETTLE_S = 1.0
+WATCHED_ITEMS = 20_000
+MOST_LEFT_MIB = 48.0
+"""What may be left: code that was read, the caches of SQLite and Python, and no part of what a run or a watcher took."""
 
 
 async def _measure(plan: Plan) -> Sequence[Figure]:
@@ -25,6 +31,11 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
             async with peak_memory(gateway.pid) as peak:
                 with Repetition(gateway.pids, items) as one:
                     details = await run_to_end(client, flow_id, payload_stream(items), items, 256)
+            command = [sys.executable, "-m", "bench.clients.counting_watchers", gateway.target]
+            async with running_program(command, {}) as watchers:
+                await watched_run(client, gateway, watchers, flow_id, WATCHED_ITEMS, WATCHERS - STALLED, STALLED)
+        await asyncio.sleep(SETTLE_S)
+        left = resident_mib(gateway.pid) - idle
     details |= {"items": items, "items_per_s": one.rate}
     return [
         Figure("memory, idle", "MiB", [idle], 80, more_is_better=False),
@@ -38,6 +49,7 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
             others_share=one.others_share,
             details=details,
         ),
+        Figure("memory left behind by that run and 100 watchers", "MiB", [max(0.0, left)], MOST_LEFT_MIB, more_is_better=False),
     ]
 
 

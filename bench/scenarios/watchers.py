@@ -22,7 +22,7 @@ WATCH_LIMIT_S = 120.0
 
 
 async def _measure(plan: Plan) -> Sequence[Figure]:
-    items = plan.size(50_000, 10_000)
+    items = 50_000  # also if time is short: a run that is over before all watchers are there would flatter
     kept: list[float] = []
     more_mib: list[float] = []
     behind_s: list[float] = []
@@ -31,8 +31,8 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
         async with running_program(command, {}) as watchers:
             flow_id = await client.store_flow(ECHO_FLOW)
             for number in range(plan.repetitions + 1):
-                alone_s, _, alone_mib = await _watched_run(client, gateway, watchers, flow_id, items, 1, 0)
-                crowd_s, crowd_wall_s, crowd_mib = await _watched_run(
+                alone_s, _, alone_mib = await watched_run(client, gateway, watchers, flow_id, items, 1, 0)
+                crowd_s, crowd_wall_s, crowd_mib = await watched_run(
                     client, gateway, watchers, flow_id, items, WATCHERS - STALLED, STALLED
                 )
                 if number:  # the first warms up
@@ -46,7 +46,7 @@ async def _measure(plan: Plan) -> Sequence[Figure]:
     ]
 
 
-async def _watched_run(
+async def watched_run(
     client: AsyncClient, gateway: Running, watchers: Running, flow_id: str, items: int, reading: int, stalled: int
 ) -> tuple[float, float, float]:
     """Seconds from the run's acceptance to its end, by its own log; seconds until all that read had all; peak memory in MiB.
