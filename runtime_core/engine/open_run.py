@@ -481,12 +481,21 @@ class OpenRun:
         row = note.row
         self.tail.append(row)
         self._tail_bytes += len(row.data)
-        while self._tail_bytes > TAIL_BYTES and (len(self.tail) > TAIL_LARGE_ROWS or self._tail_bytes > TAIL_LARGE_BYTES):
-            self._tail_bytes -= len(self.tail.popleft().data)
+        if self._tail_bytes > TAIL_BYTES:
+            self._shorten_tail(TAIL_LARGE_ROWS, TAIL_LARGE_BYTES)
         self.committed_seq = row.last_seq
         if note.tally is not None:
             self.committed = note.tally
         self.wake()
+
+    def forget_large_rows(self) -> None:
+        """The run has ended: watchers that are behind read from the store. Nobody knows when the last of them lets go of this."""
+        self._shorten_tail(1, TAIL_BYTES)
+
+    def _shorten_tail(self, rows: int, size: int) -> None:
+        tail = self.tail
+        while self._tail_bytes > TAIL_BYTES and (len(tail) > rows or (self._tail_bytes > size and len(tail) > 1)):
+            self._tail_bytes -= len(tail.popleft().data)
 
     def wake(self) -> None:
         """Let those who wait for its log look again."""

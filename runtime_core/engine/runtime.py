@@ -225,6 +225,7 @@ class Runtime:
         """The terminal event is durable."""
         self.runs.forget(run)
         self.watching.ended_lately.add(run)
+        run.forget_large_rows()
         if self.observer is not None:
             own = run.settings
             self.observer.on_run_ended(
