@@ -25,8 +25,8 @@ class AcknowledgingHealth(RecordingHealth):
 
 
 def row(run_key: int, seq: int) -> bytes:
-    """What the row of this number holds."""
-    return b"%d/%d;" % (run_key, seq) * (seq % 400 + 1)
+    """What the row of this number holds. Some are so large that they stand in files."""
+    return b"%d/%d;" % (run_key, seq) * (60_000 if seq % 45 == 0 else seq % 400 + 1)
 
 
 async def main(directory: Path) -> None:
