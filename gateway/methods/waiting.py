@@ -64,6 +64,8 @@ async def wait_for_run(
                 kept_bytes += sum([len(result.payload) for result in fold.apply(segment)])
             if kept_bytes > keep_bytes:
                 fold.results.clear()
+            if batch.is_last:
+                return
 
     try:
         if timeout_s is None:

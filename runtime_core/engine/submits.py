@@ -320,8 +320,8 @@ class Submissions:
         """Whose sub-run this is; refuses what nests too deep."""
         runtime = self._runtime
         call = runtime.dispatcher.execution(command.task_token)
-        trace = parse_traceparent(command.traceparent)
         if call is None:
+            trace = parse_traceparent(command.traceparent)
             depth = command.unlinked_depth + 1
             trace_id, span_id, sampled = (trace.trace_id, trace.span_id, trace.sampled) if trace else (command.trace_id, "", None)
             parentage = Parentage(None, None, None, depth, trace_id, span_id, sampled, None)
@@ -357,6 +357,8 @@ class Submissions:
     def _traced(self, command: SubmitRun, call: ComponentCall) -> tuple[str, str, bool | None]:
         """Trace, parent span and sampling decision of a sub-run: what its component says, else its execution's own."""
         template, own_span = call.template, self._runtime.naming.span_id(call.number)
+        if command.traceparent is not None and command.traceparent[36:52] == own_span:
+            return template.trace_id, own_span, template.sampled  # as it usually is: the context that its component was given
         trace = parse_traceparent(command.traceparent)
         if trace is not None and trace.span_id != own_span:
             return trace.trace_id, trace.span_id, trace.sampled

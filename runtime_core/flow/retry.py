@@ -7,6 +7,7 @@ with a gateway, or with a component server that another item killed, are charged
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from flowspan.errors import BUDGET_OF, Budget, FlowErrorCode
@@ -38,11 +39,13 @@ class RetryPolicy:
 
 def retry_policy(on_error: OnError, retry: RetrySettings, default_transport_retries: int = DEFAULT_MAX_RETRIES) -> RetryPolicy:
     """The policy that a step asks for; `default_transport_retries` is the configured number."""
-    return RetryPolicy(
-        component_retries=on_error.max_retries if on_error.action is OnErrorAction.RETRY else 0,
-        transport_retries=default_transport_retries if retry.max_retries is None else retry.max_retries,
-        backoff=retry.backoff,
-    )
+    component_retries = on_error.max_retries if on_error.action is OnErrorAction.RETRY else 0
+    transport_retries = default_transport_retries if retry.max_retries is None else retry.max_retries
+    return _shared(component_retries, transport_retries, retry.backoff)
+
+
+_shared: Final = lru_cache(maxsize=256)(RetryPolicy)
+"""Every run asks for those of its steps, and most are alike."""
 
 
 def decide(
