@@ -1,0 +1,6 @@
+/** Flowspan for Node: a client over gRPC, and component servers. */
+
+export * from "./client/surface.js";
+export * from "./components.js";
+export { Client, type ClientOptions } from "./node/client.js";
+export { type ServerInfo, findServer, runtimeDirectory } from "./node/discovery.js";

@@ -1,0 +1,79 @@
+// gRPC over HTTP/2, to a host and port or to a unix socket.
+
+import { readFile } from "node:fs/promises";
+import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
+import { connect } from "node:net";
+import { Http2SessionManager, createGrpcTransport } from "@connectrpc/connect-node";
+import type { Transport } from "@connectrpc/connect";
+import type { Wires } from "../client/connection.js";
+import { InvalidArgumentError } from "../errors.js";
+
+/** The gateway's own bound on what it receives; its answers are smaller. */
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
+/** A peer that hangs is noticed within 13 s; the gateway accepts a ping every 5 s. */
+const PING_INTERVAL_MS = 8_000;
+const PING_TIMEOUT_MS = 5_000;
+/** Room for what a watch gets while its reader is busy; the default of 64 KiB costs a round trip for each. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+/** Watches of quiet runs have nothing to say for hours. */
+const IDLE_MS = 24 * 3_600_000;
+
+/** TLS: true, or trusted root certificates in PEM. */
+export type Tls = boolean | string | Uint8Array;
+
+export function grpcWires(target: string, tls: Tls = false): Wires {
+  const calls = grpcTransport(target, tls);
+  const watches = grpcTransport(target, tls);
+  return {
+    target,
+    calls: calls.transport,
+    watches: watches.transport,
+    streamsRequests: true,
+    readFile: (path) => readFile(path),
+    close: () => {
+      calls.close();
+      watches.close();
+    },
+  };
+}
+
+/** A transport with a connection of its own. */
+export function grpcTransport(target: string, tls: Tls = false): { transport: Transport; close: () => void } {
+  const path = socketPath(target);
+  const nodeOptions: ClientSessionOptions & SecureClientSessionOptions = {
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+    maxSessionMemory: 64,
+  };
+  if (path !== undefined) nodeOptions.createConnection = () => connect(path);
+  else if (typeof tls !== "boolean") nodeOptions.ca = typeof tls === "string" ? tls : Buffer.from(tls);
+  const baseUrl = path !== undefined ? "http://localhost" : `${tls === false ? "http" : "https"}://${target}`;
+  if (!URL.canParse(baseUrl)) throw badTarget(target);
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, pingIdleConnection: true, idleConnectionTimeoutMs: IDLE_MS },
+    nodeOptions,
+  );
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager,
+    readMaxBytes: MAX_MESSAGE_BYTES,
+    writeMaxBytes: MAX_MESSAGE_BYTES,
+    acceptCompression: [],
+  });
+  return { transport, close: () => sessionManager.abort() };
+}
+
+function socketPath(target: string): string | undefined {
+  if (target.startsWith("unix:")) {
+    const path = target.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
+    if (path === "") throw badTarget(target);
+    return path;
+  }
+  if (!/^(\[[0-9a-fA-F:.]+\]|[^/:@\s]+):\d{1,5}$/.test(target)) throw badTarget(target);
+  return undefined;
+}
+
+function badTarget(target: string): InvalidArgumentError {
+  const shown = JSON.stringify(target.slice(0, 200));
+  return new InvalidArgumentError(`a target is host:port or unix:/path, not ${shown}`, { details: { field: "target" } });
+}
