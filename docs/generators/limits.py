@@ -33,6 +33,10 @@ _SAID = {
     "MAX_STEPFLOW_LINE_BYTES": "As far as `max_line_bytes` may raise it for a server of the `stepflow` dialect.",
     "MAX_INPUT_BYTES": "One input of `runs/submit`.",
     "MAX_MESSAGE_BYTES": "`error.message`; what is longer is cut.",
+    "TAIL_LARGE_ROWS": "Of rows with large results so many stay in memory, up to `TAIL_LARGE_BYTES`.",
+    "SMALL_BYTES": "Inputs and answers up to this size go [in bulk](protocol/stdio.md#in-bulk), where a server declares it.",
+    "LINE_BYTES": "About the longest line in bulk.",
+    "MANY_BYTES": "A longer line in bulk holds one answer.",
     "MAX_DATA_BYTES": "`error.data`; what is longer is replaced by its size and its beginning.",
 }
 """Of figures whose source says nothing."""
@@ -100,6 +104,7 @@ def pipes() -> str:
         ),
         *constants_of("gateway.methods.wire", ["MAX_INPUTS", "MAX_INPUT_BYTES", "MAX_TEXT_CHARS"]),
         *constants_of("gateway.methods.runs", ["MAX_EVENT_BYTES"]),
+        *constants_of("flowspan.jsonrpc.bulk", ["SMALL_BYTES", "LINE_BYTES", "MANY_BYTES"]),
         *constants_of("flowspan.jsonrpc.error_codes", ["MAX_MESSAGE_BYTES", "MAX_DATA_BYTES"]),
         *constants_of("gateway.stdio_bridge.stderr_ring", ["MAX_RING_BYTES", "MAX_LINE_BYTES", "MAX_LINES_PER_S"]),
     ]  # fmt: skip
