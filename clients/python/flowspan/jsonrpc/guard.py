@@ -64,9 +64,10 @@ def check_payload(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> None:
     """
     check_utf8(data)
     check_syntax(data, limits)
+    outlined = outline(data)
     if len(data) > limits.unchecked_bytes:
-        check_structure(data, limits)
-    if numbers_look_bad(data, limits):
+        _check_outlined(data, outlined, limits, 0)
+    if _numbers_look_bad(outlined, limits):
         check_numbers(data, limits)
 
 
@@ -174,7 +175,11 @@ def outline(data: bytes) -> bytes:
 
 def numbers_look_bad(data: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> bool:
     """Whether `data` (any number of documents) may hold a number that is too long or too big. False is certain, true is not."""
-    classes = outline(data).translate(_NUMBER_CLASSES)
+    return _numbers_look_bad(outline(data), limits)
+
+
+def _numbers_look_bad(outlined: bytes, limits: FrameLimits) -> bool:
+    classes = outlined.translate(_NUMBER_CLASSES)
     # A literal has at most one exponent mark, so one of its two sides makes up half of the excess.
     return _OVERFLOW_HINT in classes or b"0" * (limits.max_number_chars // 2) in classes
 
@@ -204,7 +209,10 @@ def check_structure(data: bytes, limits: FrameLimits = DEFAULT_LIMITS, envelope_
 
     `envelope_depth` is how many levels of `data` belong to the protocol and not to a value.
     """
-    outlined = outline(data)
+    _check_outlined(data, outline(data), limits, envelope_depth)
+
+
+def _check_outlined(data: bytes, outlined: bytes, limits: FrameLimits, envelope_depth: int) -> None:
     if outlined is not data:
         try:
             _check_structure(outlined, limits, envelope_depth)
