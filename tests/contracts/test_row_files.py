@@ -135,6 +135,8 @@ async def test_large_rows_that_find_no_room_are_written_when_there_is_some(
     monkeypatch.setattr(os, "pwrite", write)
     opened.append(key, 4, LARGE[::-1])
     await opened.health.settled(2)
+    while len(opened.health.full) < 2:
+        await opened.health.news()
     assert opened.health.full == [True, False]
     assert [row.data for row in await opened.store.read_rows(key, 2, 1 << 30)] == [LARGE, LARGE[::-1]]
     await opened.store.close()
