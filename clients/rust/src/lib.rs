@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+pub mod discovery;
+mod error;
+mod json;
+mod retry;
+mod status;
+mod view;
+
+#[cfg(feature = "client")]
+mod client;
+#[cfg(feature = "server")]
+mod idempotency;
+
+/// The generated messages and stubs of `flowspan.v1`.
+#[allow(missing_docs, clippy::all, rustdoc::all)]
+pub mod v1 {
+    include!("generated/flowspan.v1.rs");
+}
+
+pub use error::{Error, Reason, Result, grpc_code_name};
+pub use json::RawJson;
+pub use retry::RetryPolicy;
+pub use view::{FlowError, ItemCounts, ItemResult, Outcome, ResultOrder, RunProgress, RunState, RunStatus};
+
+#[cfg(feature = "client")]
+pub use client::{
+    Blob, BlobRef, BlobType, Client, ClientBuilder, Component, ComponentList, Diagnostic, Flow, FlowDocument, IntoInput,
+    ItemFilter, Pages, Plugin, RetryOptions, RunFilter, SubmitOptions, Watch, WatchOptions,
+};
+#[cfg(feature = "server")]
+pub use idempotency::idempotency_token;
+
+/// The release of this crate.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
