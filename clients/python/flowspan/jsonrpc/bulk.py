@@ -26,7 +26,7 @@ OUTPUTS: Final = "$/outputs"
 SMALL_BYTES: Final = 4 * 1024
 """What is larger gains nothing from company: an input goes out as a request of its own, an answer in a line of its own."""
 LINE_BYTES: Final = 256 * 1024
-"""Flowspan ends a line with the piece that reaches this length."""
+"""The longest line in bulk that Flowspan writes, beside what all lines have."""
 MANY_BYTES: Final = 1024 * 1024
 """A longer line holds one answer: in 32 MiB there would be room for five million, which take forty times as much once read."""
 
@@ -194,13 +194,12 @@ class AnswerBatch:
     output. Not for two threads at once.
     """
 
-    __slots__ = ("_failures", "_lines", "_outputs", "_pending_bytes")
+    __slots__ = ("_failures", "_lines", "_outputs")
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
         self._outputs: list[bytes] = []
         self._failures: list[bytes] = []
-        self._pending_bytes = 0
 
     def __len__(self) -> int:
         return len(self._lines) + len(self._outputs) + len(self._failures)
@@ -208,7 +207,7 @@ class AnswerBatch:
     def add_line(self, line: bytes) -> None:
         """A whole line, its newline included; nothing for b""."""
         if line:
-            if self._pending_bytes:
+            if self._outputs or self._failures:
                 self._join()
             self._lines.append(line)
 
@@ -218,9 +217,6 @@ class AnswerBatch:
             self._lines.append(b"".join((_OUTPUTS_HEAD, b',"params":{"outputs":[[%d,' % number, one_line(output), b"]]}}\n")))
         else:
             self._outputs.append(b"[%d,%b]" % (number, output))
-            self._pending_bytes += len(output)
-            if self._pending_bytes >= LINE_BYTES:
-                self._join()
 
     def add_failure(self, number: int, error: WireError) -> None:
         piece = b"[%d,%b]" % (number, encode_wire_error(error))
@@ -228,13 +224,10 @@ class AnswerBatch:
             self._lines.append(_line(b"", piece))
         else:
             self._failures.append(piece)
-            self._pending_bytes += len(piece)
-            if self._pending_bytes >= LINE_BYTES:
-                self._join()
 
     def take(self) -> bytes:
         """All of it, to be written; b"" if there is nothing."""
-        if self._pending_bytes:
+        if self._outputs or self._failures:
             self._join()
         lines = self._lines
         data = b"".join(lines) if len(lines) != 1 else lines[0]
@@ -242,10 +235,20 @@ class AnswerBatch:
         return data
 
     def _join(self) -> None:
-        self._lines.append(_line(b",".join(self._outputs), b",".join(self._failures)))
+        outputs, failures = b",".join(self._outputs), b",".join(self._failures)
+        if len(outputs) + len(failures) <= LINE_BYTES:
+            self._lines.append(_line(outputs, failures))
+        else:
+            self._lines += [_line(part, b"") for part in _parts_of(self._outputs)]
+            self._lines += [_line(b"", part) for part in _parts_of(self._failures)]
         self._outputs.clear()
         self._failures.clear()
-        self._pending_bytes = 0
+
+
+def _parts_of(pieces: Sequence[bytes]) -> list[bytes]:
+    """Small pieces joined, as many as are surely within a line's length."""
+    count = LINE_BYTES // (SMALL_BYTES + MAX_CALL_BYTES)
+    return [b",".join(pieces[start : start + count]) for start in range(0, len(pieces), count)]
 
 
 def _line(outputs: bytes, failures: bytes) -> bytes:
