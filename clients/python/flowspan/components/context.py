@@ -11,8 +11,6 @@ import logging
 from collections.abc import Coroutine, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
-
 from flowspan.components.executions import (
     Execution,
     ExecutionFacts,
@@ -20,14 +18,13 @@ from flowspan.components.executions import (
     decode_facts,
     decode_observability,
 )
-from flowspan.components.run_api import ExecutionIdentity, ResultOrderLike, RunApi
-from flowspan.components.watch import RunWatch
+from flowspan.components.run_calls import ResultOrderLike, ResultsWatch, RunCalls
 from flowspan.errors import InvalidArgumentError, RequestCancelledError
 from flowspan.idempotency import idempotency_token
 from flowspan.view.status import ItemResult, RunStatus
 
 if TYPE_CHECKING:
-    from flowspan.components.connection import Connection
+    from flowspan.components.executor import Executor
 
 _Value = TypeVar("_Value")
 
@@ -38,12 +35,12 @@ PROGRESS_INTERVAL_S: Final = 0.05
 class _ExecutionContext:
     """Facts of the execution, and what needs no answer."""
 
-    def __init__(self, connection: Connection, execution: Execution) -> None:
+    def __init__(self, connection: Executor[Any], execution: Execution) -> None:
         self._connection = connection
         self._execution = execution
         self._known_facts: ExecutionFacts | None = None
         self._known_ids: Observability | None = None
-        self._known_api: RunApi | None = None
+        self._known_api: RunCalls | None = None
         self._progress_at_s = 0.0
 
     # ---------------------------------------------------------------- facts
@@ -119,8 +116,7 @@ class _ExecutionContext:
         if now_s - self._progress_at_s < PROGRESS_INTERVAL_S and fraction < 1:
             return
         self._progress_at_s = now_s
-        params = {"id": self._execution.request_id, "taskToken": self.task_token, "fraction": fraction, "message": message}
-        self._connection.tell("$/progress", params)
+        self._connection.tell_progress(self._execution, self.task_token, fraction, message)
 
     # ---------------------------------------------------------------- for the calls below
 
@@ -148,11 +144,9 @@ class _ExecutionContext:
         return self._known_ids
 
     @property
-    def _api(self) -> RunApi:
+    def _api(self) -> RunCalls:
         if self._known_api is None:
-            raw = self._facts.observability
-            observability = None if bytes(raw) == b"null" else msgspec.Raw(bytes(raw))
-            self._known_api = RunApi(self._connection.outgoing, ExecutionIdentity(self.task_token, observability))
+            self._known_api = self._connection.run_calls(self.task_token, bytes(self._facts.observability))
         return self._known_api
 
     async def _submit_run(self, options: dict[str, Any], inputs: Sequence[Any], wait: bool) -> RunStatus:
@@ -175,8 +169,8 @@ class _ExecutionContext:
         finally:
             self.end_wait()
 
-    def _watch(self, run_id: str, after_seq: int) -> RunWatch:
-        return RunWatch(self._api, self._connection.watches, run_id, after_seq, self)
+    def _watch(self, run_id: str, after_seq: int) -> ResultsWatch:
+        return self._connection.watch_run(self._api, run_id, after_seq, self)
 
 
 def _submit_options(
@@ -264,7 +258,7 @@ class ComponentContext(_ExecutionContext):
         """The status of a run. Results come with `include_results`, or with `wait` unless `include_results` is False."""
         return await self._get_run(run_id, wait, include_results, result_order, timeout_s)
 
-    def watch_run(self, run_id: str, *, after_seq: int = 0) -> RunWatch:
+    def watch_run(self, run_id: str, *, after_seq: int = 0) -> ResultsWatch:
         """Item results as they complete: `async for result in ctx.watch_run(run_id)`."""
         return self._watch(run_id, after_seq)
 

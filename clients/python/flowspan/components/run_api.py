@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from flowspan.components.outgoing import Outgoing
+from flowspan.components.run_calls import ResultOrderLike
 from flowspan.components.values import encode_value
 from flowspan.errors import FlowspanError, InvalidArgumentError, Reason
 from flowspan.jsonrpc import decode_payload
@@ -20,7 +21,6 @@ BINARY: Final = "binary"
 WAIT_MARGIN_S: Final = 30.0
 """A wait that the gateway bounds is given up here only so much later."""
 
-ResultOrderLike = ResultOrder | Literal["byIndex", "byCompletion"]
 _Answer = TypeVar("_Answer")
 
 
@@ -50,7 +50,7 @@ class _Blob(msgspec.Struct):
 
 
 class RunApi:
-    """Calls of the gateway in the name of one execution."""
+    """`flowspan.components.run_calls.RunCalls` in JSON-RPC."""
 
     def __init__(self, outgoing: Outgoing, identity: ExecutionIdentity) -> None:
         self.outgoing = outgoing

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import msgspec
 
 from flowspan.components.run_api import RunApi
+from flowspan.components.run_calls import WatchOwner
 from flowspan.errors import FlowspanError, Reason
 from flowspan.jsonrpc import RequestId
 from flowspan.view.status import ItemResult, RunStatus
@@ -26,16 +27,6 @@ class RunEvents(msgspec.Struct, rename="camel"):
     watch_id: RequestId
     cursor: int
     items: list[msgspec.Raw] = []
-
-
-class WatchOwner(Protocol):
-    """The execution that watches: its time-out rests meanwhile, and the watch ends with it."""
-
-    def begin_wait(self) -> None: ...
-
-    def end_wait(self) -> None: ...
-
-    def adopt(self, task: asyncio.Task[Any]) -> None: ...
 
 
 class Watches:
