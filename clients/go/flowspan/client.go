@@ -264,7 +264,7 @@ func repeated[A any](ctx, bounded context.Context, c *Client, repeat repetition,
 		if err == nil {
 			return answer, nil
 		}
-		failure := errorFromRPC(ctx, err)
+		failure := ErrorFromRPC(ctx, err)
 		if !repeat(failure) || retry >= c.policy.MaxRetries || c.closed.Load() {
 			return answer, failure
 		}
@@ -273,7 +273,7 @@ func repeated[A any](ctx, bounded context.Context, c *Client, repeat repetition,
 			return answer, failure
 		}
 		if pause(ctx, delay) != nil {
-			return answer, errorFromRPC(ctx, ctx.Err())
+			return answer, ErrorFromRPC(ctx, ctx.Err())
 		}
 	}
 }
@@ -328,5 +328,5 @@ func (s *steps) failure(ctx context.Context, err error) error {
 	if s.late.Load() && ctx.Err() == nil {
 		return &Error{Reason: Timeout, Message: "the gateway did not move for too long"}
 	}
-	return errorFromRPC(ctx, err)
+	return ErrorFromRPC(ctx, err)
 }

@@ -245,8 +245,8 @@ func asError(err error) *Error {
 	return &Error{Reason: Internal, Message: err.Error(), cause: err}
 }
 
-// errorFromRPC is what a call ended with. ctx is the caller's context, without the bound that this package adds.
-func errorFromRPC(ctx context.Context, err error) *Error {
+// ErrorFromRPC is what a call of the generated stubs ended with, as an error of this package. ctx is the context of the call.
+func ErrorFromRPC(ctx context.Context, err error) *Error {
 	var own *Error
 	if errors.As(err, &own) {
 		return own

@@ -321,7 +321,7 @@ func (r *resumingStream) receive(ctx context.Context) (watchMessage, error) {
 	var err error
 	if ended := ctx.Err(); ended != nil {
 		r.hangUp()
-		return nil, errorFromRPC(ctx, ended)
+		return nil, ErrorFromRPC(ctx, ended)
 	}
 	if r.stream == nil {
 		var streamContext context.Context
@@ -346,7 +346,7 @@ func (r *resumingStream) receive(ctx context.Context) (watchMessage, error) {
 			err = NewError(Unavailable, "the stream ended before the run did", nil)
 		}
 	}
-	failure := errorFromRPC(ctx, err)
+	failure := ErrorFromRPC(ctx, err)
 	if r.lostAt.IsZero() {
 		r.lostAt = time.Now()
 	}
@@ -356,7 +356,7 @@ func (r *resumingStream) receive(ctx context.Context) (watchMessage, error) {
 	}
 	r.retry++
 	if pause(ctx, delay) != nil {
-		return nil, errorFromRPC(ctx, ctx.Err())
+		return nil, ErrorFromRPC(ctx, ctx.Err())
 	}
 	return nil, nil
 }

@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	source      = "flowspan/v1"
-	goModule    = "flowspan.dev/go"
-	goPackage   = goModule + "/flowspanv1"
+	source    = "flowspan/v1"
+	goModule  = "flowspan.dev/go"
+	goPackage = goModule + "/flowspanv1"
 )
 
 func main() {
