@@ -11,7 +11,6 @@ import pytest
 
 from flowspan.client import AsyncClient, BlobRef, RawJson
 from flowspan.client.channel import error_from_rpc
-from flowspan.client.retry import may_repeat
 from flowspan.errors import (
     ConflictError,
     FlowspanError,
@@ -211,11 +210,11 @@ def test_a_call_that_breaks_or_is_dropped_by_a_stopping_gateway_may_be_tried_aga
     """gRPC shows these as INTERNAL and CANCELLED without a word from the gateway."""
     nothing = grpc.aio.Metadata()
     cut = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "Internal error from Core"))
-    assert (cut.reason, may_repeat(cut)) == (Reason.UNAVAILABLE, True)
+    assert (cut.reason, cut.retryable) == (Reason.UNAVAILABLE, True)
     dropped = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, "CANCELLED"))
-    assert (dropped.reason, may_repeat(dropped)) == (Reason.UNAVAILABLE, True)
+    assert (dropped.reason, dropped.retryable) == (Reason.UNAVAILABLE, True)
     other = error_from_rpc(grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, nothing, nothing, "a bug"))
-    assert not may_repeat(other)
+    assert not other.retryable
 
 
 async def test_an_input_that_fails_in_the_middle_of_a_stream_submits_nothing(gateway: FakeGateway) -> None:

@@ -205,6 +205,12 @@ class FlowspanError(Exception):
         """Codes of this failure on every wire."""
         return ERROR_TABLE[self.reason]
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed a moment later: the peer was not there, or asked to come back."""
+        code = self.row.grpc
+        return code is GrpcCode.UNAVAILABLE or (code is GrpcCode.RESOURCE_EXHAUSTED and "retryAfterMs" in self.details)
+
     def wire_data(self) -> dict[str, Any]:
         """`error.data` of a JSON-RPC answer: the reason, the domain and the details."""
         return {"reason": self.reason.value, "domain": ERROR_DOMAIN, **self.details}

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from flowspan.client.retry import RetryPolicy, may_repeat
+from flowspan.client.retry import RetryPolicy
 from flowspan.errors import FlowspanError, Reason, RequestCancelledError
 from flowspan.protobuf.status import STATUS_TRAILER, error_from_status
 from flowspan.v1 import blob_service_pb2_grpc, component_service_pb2_grpc, flow_service_pb2_grpc, run_service_pb2_grpc
@@ -237,7 +237,7 @@ class Connection:
             except FlowspanError as error:
                 delay_s = self.policy.delay_s(retry, random.random(), error)
                 late = asyncio.get_running_loop().time() + delay_s >= deadline
-                if late or retry >= self.policy.max_retries or not may_repeat(error) or self.is_closed:
+                if late or retry >= self.policy.max_retries or not error.retryable or self.is_closed:
                     raise
             retry += 1
             await asyncio.sleep(delay_s)

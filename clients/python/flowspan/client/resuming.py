@@ -10,7 +10,7 @@ from typing import cast
 import grpc.aio
 
 from flowspan.client.channel import Connection
-from flowspan.client.retry import may_repeat, may_resume
+from flowspan.client.retry import may_resume
 from flowspan.errors import FlowspanError, UnavailableError
 from flowspan.v1.run_service_pb2 import SubmitAndWatchRunResponse, WatchRunResponse
 
@@ -93,5 +93,5 @@ class ResumingStream:
         if self._connection.is_closed:
             return False
         if not self._is_accepted():
-            return may_repeat(error) and self._retry < policy.max_retries
+            return error.retryable and self._retry < policy.max_retries
         return may_resume(error) and (policy.give_up_after_s is None or lost_s <= policy.give_up_after_s)

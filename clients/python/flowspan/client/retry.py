@@ -38,14 +38,8 @@ class RetryPolicy:
         return ceiling * (0.5 + dice / 2)
 
 
-def may_repeat(error: FlowspanError) -> bool:
-    """Whether the same bytes may succeed a moment later: the peer was not there, or asked to come back."""
-    code = error.row.grpc
-    return code is GrpcCode.UNAVAILABLE or (code is GrpcCode.RESOURCE_EXHAUSTED and _RETRY_AFTER in error.details)
-
-
 def may_resume(error: FlowspanError) -> bool:
-    """Whether a watch goes on from its cursor: as `may_repeat`, and where the stream was cut rather than refused."""
-    if may_repeat(error) or error.row.grpc is GrpcCode.ABORTED:
+    """Whether a watch goes on from its cursor: as `FlowspanError.retryable`, and where the stream was cut rather than refused."""
+    if error.retryable or error.row.grpc is GrpcCode.ABORTED:
         return True
     return not error.from_peer and ("RST_STREAM" in error.message or "Stream removed" in error.message)
