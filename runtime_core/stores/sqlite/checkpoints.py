@@ -27,7 +27,7 @@ ALARM_BYTES: Final = 1024 * 1024 * 1024
 
 
 class CheckpointPolicy:
-    """Watches the log's size. All methods run in the writer's thread."""
+    """Watches the log's size. Its methods run in the writer's thread; its properties may be asked for in the loop's."""
 
     def __init__(self, db: apsw.Connection, space: LogSpace, busy_timeout_ms: int) -> None:
         self._db = db
@@ -53,6 +53,11 @@ class CheckpointPolicy:
         return apsw.SQLITE_OK
 
     @property
+    def is_pressing(self) -> bool:
+        """Whether the log is so large that a checkpoint is made even under load."""
+        return self._wal_pages >= self._next_forced
+
+    @property
     def wants_rest(self) -> bool:
         """Whether a pause would be used."""
         return self._is_due or self._space.wants_rest
@@ -63,7 +68,7 @@ class CheckpointPolicy:
 
     def under_load(self) -> None:
         """After a commit: act only if the log is large."""
-        if self._wal_pages < self._next_forced:
+        if not self.is_pressing:
             return
         if self._wal_pages >= self._next_blocking:
             self._next_blocking = self._wal_pages + self._forced_pages
