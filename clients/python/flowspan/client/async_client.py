@@ -103,6 +103,11 @@ class AsyncClient:
         return self._connection.target
 
     @property
+    def connection(self) -> Connection:
+        """Its channels, for what is built on them."""
+        return self._connection
+
+    @property
     def is_closed(self) -> bool:
         return self._connection.is_closed
 
@@ -178,15 +183,23 @@ class AsyncClient:
         return run_status_from_message((await self._connection.unary(self.raw.runs.SubmitRun, request)).run)
 
     async def submit_and_watch(
-        self, flow: FlowDocument, inputs: Inputs, *, order: ResultOrder | str | None = None, **options: Unpack[SubmitOptions]
+        self,
+        flow: FlowDocument,
+        inputs: Inputs,
+        *,
+        order: ResultOrder | str | None = None,
+        wait_token: str = "",
+        **options: Unpack[SubmitOptions],
     ) -> Watch:
-        """Submit a run and follow it, in one round trip. Arguments as for `submit` and `watch`."""
+        """Submit a run and follow it, in one round trip. Arguments as for `submit` and `watch`; `wait_token`: the task token of
+        the execution that waits."""
         header = submission.run_options(await self._flow_id(flow), options)
         request = submission.whole_request(header, inputs)
         if request is None:
-            return self.watch((await self._submit_stream(header, inputs)).run_id, order=order)
-        both = run_service_pb2.SubmitAndWatchRunRequest(run=request)
-        return Watch(self._connection, self.get_blob_bytes, None, order=order, submission=both)
+            return self.watch((await self._submit_stream(header, inputs)).run_id, order=order, task_token=wait_token)
+        how = run_service_pb2.WatchOptions(task_token=wait_token) if wait_token else None
+        both = run_service_pb2.SubmitAndWatchRunRequest(run=request, options=how)
+        return Watch(self._connection, self.get_blob_bytes, None, order=order, submission=both, options=how)
 
     async def run(
         self,
@@ -212,20 +225,23 @@ class AsyncClient:
             results.sort(key=lambda result: result.item_index)
         return replace(status, results=results)
 
-    def watch(self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None) -> Watch:
-        """Follow a run: each result once, as it becomes durable; resumes by itself. See `Watch`."""
-        return Watch(self._connection, self.get_blob_bytes, run_id, after_seq=after_seq, order=order)
+    def watch(self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None, *, task_token: str = "") -> Watch:
+        """Follow a run: each result once, as it becomes durable; resumes by itself. See `Watch`. `task_token`: of the execution
+        that waits for the run; it lends its slot meanwhile."""
+        how = run_service_pb2.WatchOptions(task_token=task_token) if task_token else None
+        return Watch(self._connection, self.get_blob_bytes, run_id, after_seq=after_seq, order=order, options=how)
 
     def watch_tree(self, run_id: str) -> TreeWatch:
         """Follow a run and all its sub-runs, at any depth; resumes by itself. See `TreeWatch`."""
         return TreeWatch(self._connection, self.get_blob_bytes, run_id)
 
-    async def wait(self, run_id: str, timeout_s: float | None = None) -> RunStatus:
-        """The status at the run's end, without results; after `timeout_s` the status as it stands then, not an error."""
+    async def wait(self, run_id: str, timeout_s: float | None = None, *, task_token: str = "") -> RunStatus:
+        """The status at the run's end, without results; after `timeout_s` the status as it stands then, not an error.
+        `task_token`: as for `watch`."""
         status = await self.get(run_id)
         if status.is_terminal:
             return status
-        only_the_end = run_service_pb2.WatchOptions(results_only=True, omit_payloads=True)
+        only_the_end = run_service_pb2.WatchOptions(results_only=True, omit_payloads=True, task_token=task_token)
         watch = Watch(self._connection, self.get_blob_bytes, run_id, after_seq=status.as_of_seq, options=only_the_end)
         try:
             async with asyncio.timeout(timeout_s), watch:

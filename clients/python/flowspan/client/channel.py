@@ -16,13 +16,20 @@ from google.protobuf.message import Message
 from flowspan.client.retry import RetryPolicy
 from flowspan.errors import FlowspanError, Reason, RequestCancelledError
 from flowspan.protobuf.status import STATUS_TRAILER, error_from_status
-from flowspan.v1 import blob_service_pb2_grpc, component_service_pb2_grpc, flow_service_pb2_grpc, run_service_pb2_grpc
+from flowspan.v1 import (
+    blob_service_pb2_grpc,
+    component_service_pb2_grpc,
+    flow_service_pb2_grpc,
+    run_service_pb2_grpc,
+    worker_service_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from flowspan.v1.blob_service_pb2_grpc import BlobServiceAsyncStub
     from flowspan.v1.component_service_pb2_grpc import ComponentServiceAsyncStub
     from flowspan.v1.flow_service_pb2_grpc import FlowServiceAsyncStub
     from flowspan.v1.run_service_pb2_grpc import RunServiceAsyncStub
+    from flowspan.v1.worker_service_pb2_grpc import WorkerServiceAsyncStub
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A")
@@ -146,15 +153,23 @@ class Connection:
         return self._open()
 
     @cached_property
+    def worker_stub(self) -> WorkerServiceAsyncStub:
+        """For the stream of a worker, on a connection of its own."""
+        return cast("WorkerServiceAsyncStub", worker_service_pb2_grpc.WorkerServiceStub(self._open_channel()))
+
+    @cached_property
     def blocking_stubs(self) -> BlockingStubs:
         """For raw calls without an event loop."""
         channel = self._blocking_channel = self._channel(grpc.insecure_channel, grpc.secure_channel)
         return BlockingStubs(cast(grpc.Channel, _CallChannel(channel, self._token)))
 
     def _open(self) -> RawStubs:
+        return RawStubs(self._open_channel())
+
+    def _open_channel(self) -> grpc.aio.Channel:
         channel = self._channel(grpc.aio.insecure_channel, grpc.aio.secure_channel)
         self._channels.append(channel)
-        return RawStubs(cast(grpc.aio.Channel, _CallChannel(channel, self._token)))
+        return cast(grpc.aio.Channel, _CallChannel(channel, self._token))
 
     def _channel(self, insecure: Callable[..., C], secure: Callable[..., C]) -> C:
         if self.is_closed:

@@ -46,7 +46,8 @@ class SubmitOptions(TypedDict, total=False):
         item_labels: one per input, or none.
         deadline_s: seconds until the run is cancelled.
         detached: a sub-run goes on when its parent is cancelled.
-        request_id: makes the call safe to repeat by you; default: a new one for each call, for our own retries.
+        request_id: makes the call safe to repeat by you; default: a new one for each call, for our own retries, and none with
+            a task token: the gateway tells a repeated sub-run by its execution and by what is submitted.
         task_token: the execution that submits the run.
         traceparent: W3C trace context.
     """
@@ -65,7 +66,7 @@ class SubmitOptions(TypedDict, total=False):
 
 
 def run_options(flow_id: str, options: SubmitOptions) -> RunOptions:
-    """The header of a submit, with a request id in any case."""
+    """The header of a submit."""
     unknown = options.keys() - SubmitOptions.__annotations__.keys()
     if unknown:
         known = ", ".join(SubmitOptions.__annotations__)
@@ -77,7 +78,8 @@ def run_options(flow_id: str, options: SubmitOptions) -> RunOptions:
         metadata=options.get("metadata") or {},
         item_labels=options.get("item_labels") or (),
         detached=options.get("detached") or False,
-        request_id=options.get("request_id") or new_request_id(),
+        # A sub-run is known by its execution: a repeated parent finds it again, which a new id would prevent.
+        request_id=options.get("request_id") or ("" if options.get("task_token") else new_request_id()),
         task_token=options.get("task_token") or "",
         traceparent=options.get("traceparent") or "",
     )

@@ -15,6 +15,10 @@ from flowspan.components.stdio_loop import EventLoopKind, serve_pipes
 from flowspan.components.stdout_guard import take_over_stdio
 
 MAX_CAPACITY: Final = 4_096
+QUEUE_VARIABLE: Final = "FLOWSPAN_QUEUE"
+"""Names the queue that a program serves as a worker; without it, it serves the gateway that has started it."""
+STUCK_EXIT_CODE: Final = 75
+"""Of a worker whose threads hang: whoever runs it is to start it anew."""
 EXIT_GRACE_S: Final = 5.0
 """After the gateway has gone, how long code behind `run()`, exit handlers and threads may take."""
 
@@ -24,6 +28,7 @@ _HINT: Final = """\
 This program is a Flowspan component server with {count} component(s): {names}
 It is started by a gateway and speaks JSON-RPC on its stdin and stdout; there is nothing to type here.
 Name it in flowspan.yml as a plugin of type stdio (command: {command}), or end it with Ctrl-D.
+To have it take work from a queue instead, set FLOWSPAN_QUEUE and start it.
 """
 
 
@@ -91,13 +96,17 @@ class ComponentServer:
         return self.registry.all()
 
     def run(self, *, event_loop: EventLoopKind = "auto") -> None:
-        """Serve the gateway that started this process; returns when it is gone.
+        """Serve the gateway that started this process; returns when it is gone. Where `FLOWSPAN_QUEUE` is set: see `run_worker`.
 
         From here on stdout is the log: whatever prints there, in this process or a child, goes to stderr.
 
         Args:
             event_loop: `uvloop`, `asyncio`, or `auto`: uvloop where it is installed.
         """
+        queue = os.environ.get(QUEUE_VARIABLE)
+        if queue:
+            self.run_worker(queue, event_loop=event_loop)
+            return
         if sys.stdin is not None and os.isatty(0):
             names = ", ".join(component.name for component in self.components) or "none"
             command = f"{os.path.basename(sys.executable)} {sys.argv[0]}"
@@ -113,6 +122,32 @@ class ComponentServer:
             for fd in (pipes.read_fd, pipes.write_fd):
                 os.close(fd)
             _end_soon()
+
+    def run_worker(
+        self, queue: str, target: str | None = None, token: str | None = None, *, event_loop: EventLoopKind = "auto"
+    ) -> None:
+        """Connect to a gateway as a worker and serve this queue until SIGTERM or SIGINT; comes back to a gateway that was away.
+
+        Args:
+            queue: of a plugin of type worker in the gateway's configuration.
+            target: `host:port` or `unix:/path`; None: `FLOWSPAN_TARGET`, else the gateway that runs on this machine.
+            token: None: `FLOWSPAN_TOKEN`, else the one of the gateway that was found.
+
+        Raises:
+            UnavailableError: no gateway is named and none is found.
+            SystemExit: (75) so many threads hang in components that a new process has to take over.
+        """
+        from flowspan.components.worker.serve import serve_queue  # loads gRPC
+
+        _log_to_stderr()
+        try:
+            was_signalled = serve_queue(self.registry, self.capacity, queue, target, token, event_loop)
+        except KeyboardInterrupt:
+            return
+        finally:
+            _end_soon()
+        if not was_signalled:
+            raise SystemExit(STUCK_EXIT_CODE)
 
 
 def _log_to_stderr() -> None:
