@@ -176,7 +176,7 @@ class Writer:
     def _commit_here(self, writes: list[Write]) -> bool:
         """Commit in the loop's thread, where that costs nobody much. False: nothing was done, the thread has to do it.
 
-        Two changes of threads less, and nobody to share the interpreter with: at K = 256 a third of the gateway's CPU time per item.
+        Two changes of threads less, and nobody to share the interpreter with: a third of the gateway's CPU time at K = 256.
         """
         began_s = time.monotonic()
         if self._opened is None or not all(map(_is_quick, writes)):
