@@ -30,10 +30,11 @@ from gateway.figures import Figures
 from gateway.grpc_server.listener import Listener
 from gateway.methods.table import MethodTable
 from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
-from gateway.routing import PrefixRouter, RouteEntry
+from gateway.routed_catalog import RoutedCatalog
+from gateway.routing import ComponentRules, PlannedRoute, PrefixRouter, RouteEntry, planned_routes
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
-from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
+from gateway.stdio_bridge.supervisor import StdioSupervisor
 from gateway.telemetry.exposition import render
 from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages
@@ -78,7 +79,9 @@ class GatewayParts:
     Attributes:
         store: not yet open; the gateway owns it from here on.
         plugins: stdio plugins, by name. `mocks`: those that answer by rote. `queues`: those that workers serve.
-        routes: prefix (such as `/python`) to the name of a plugin; `builtin` is the name of the built-ins.
+        routes: to plugins by their names, in the order in which they are tried; `builtin` is the name of the built-ins. A mapping
+            of prefixes (such as `/python`) to names stands for routes without conditions.
+        rules: which components of a plugin may be called; all where there are none.
         outside: what built-ins may reach.
         listeners: none for an embedded gateway.
         traces: makes what takes spans; None: none are made.
@@ -92,7 +95,8 @@ class GatewayParts:
     mocks: Sequence[MockSettings] = ()
     queues: Sequence[QueueSettings] = ()
     outside: OutsideSettings = field(default_factory=OutsideSettings)
-    routes: Mapping[str, str] = field(default_factory=lambda: {"/builtin": BUILTIN})
+    routes: Mapping[str, str] | Sequence[PlannedRoute] = field(default_factory=lambda: {"/builtin": BUILTIN})
+    rules: Mapping[str, ComponentRules] = field(default_factory=dict)
     listeners: Sequence[Listener] = ()
     limits: Limits = field(default_factory=Limits)
     drain_s: float = DRAIN_S
@@ -124,10 +128,14 @@ class Gateway:
             queue.name: WorkerQueue(queue, self._sink, session=session, clock=time.monotonic) for queue in parts.queues
         }
         servers: dict[str, ComponentServer] = {BUILTIN: self._builtins, **self._plugins, **self._queues, **self._mocks}
-        unknown = sorted(set(parts.routes.values()) - servers.keys())
+        routes = planned_routes(parts.routes)
+        unknown = sorted({route.plugin for route in routes} - servers.keys())
         if unknown:
             raise InvalidArgumentError(f"routes name plugins that are not configured: {', '.join(unknown)}", field="routes")
-        router = PrefixRouter([RouteEntry(prefix, servers[name]) for prefix, name in parts.routes.items()])
+        router = PrefixRouter(
+            [RouteEntry(route.prefix, servers[route.plugin], route.conditions) for route in routes],
+            {servers[name]: rules for name, rules in parts.rules.items() if name in servers},
+        )
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._traces = None if parts.traces is None else parts.traces(naming)
         self._observer = GatewayObserver(self._traces, on_calls=parts.on_calls)
@@ -158,7 +166,7 @@ class Gateway:
             server = self._mocks[mock.name]
             server.sink = self._runtime.dispatcher
             offering[mock.name] = InProcessPlugin(server, "mock", offered_mocks(mock))
-        self.catalog: ComponentCatalog = RoutedCatalog(parts.routes, offering)
+        self.catalog: ComponentCatalog = RoutedCatalog(routes, offering, parts.rules)
         self._server: GrpcServer | None = None
         self.figures = Figures(
             self._runtime, self._observer, (*self._plugins.values(), *self._queues.values()), lambda: self._server

@@ -9,12 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from flowspan.errors import FlowspanError
+from flowspan.flows.paths import PathSyntaxError, parse_path
 from gateway.app import BUILTIN, GatewayParts
 from gateway.builtins.settings import OpenAiSettings, OutsideSettings
-from gateway.config import BuiltinSettings, Config, ConfigError, MockPlugin, Problem, StdioPlugin, Tls, WorkerPlugin, with_lines
+from gateway.config import (
+    BuiltinSettings,
+    Config,
+    ConfigError,
+    MockPlugin,
+    Problem,
+    Route,
+    StdioPlugin,
+    Tls,
+    WorkerPlugin,
+    with_lines,
+)
 from gateway.config.loading import config_directory
 from gateway.grpc_server.listener import Listener
 from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
+from gateway.routing import ComponentRules, Condition, PlannedRoute
 from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
@@ -62,11 +75,12 @@ def assemble(
         elif plugin_name != BUILTIN:
             what = f"the built-ins are a plugin of the name {BUILTIN!r}; use that name, and routes for other paths"
             problems.append(Problem(f"/plugins/{plugin_name}", what))
-    routes: dict[str, str] = {}
-    for prefix, targets in config.routes.items():
-        if any(route.conditions for route in targets):
-            problems.append(Problem(f"/routes/{prefix.replace('/', '~1')}", "conditions are not evaluated by this version"))
-        routes[prefix] = targets[0].plugin
+    routes = [
+        PlannedRoute(prefix, route.plugin, _conditions(prefix, index, route, problems))
+        for prefix, targets in config.routes.items()
+        for index, route in enumerate(targets)
+    ]
+    rules = {name: ComponentRules(one.allow, one.deny) for name, one in config.plugins.items() if one.allow or one.deny}
     traces = config.telemetry.traces
     if traces != "none" and importlib.util.find_spec("opentelemetry.sdk") is None:
         problems.append(Problem("/telemetry/traces", "spans need OpenTelemetry: pip install 'flowspan-gateway[otel]'"))
@@ -85,6 +99,7 @@ def assemble(
         queues=tuple(queues.values()),
         outside=_outside(config.builtins),
         routes=routes,
+        rules=rules,
         listeners=[
             Listener(address) if address.startswith("unix:") else Listener(address, token, credentials) for address in listen
         ],
@@ -95,6 +110,18 @@ def assemble(
         # Of commands that run one flow there may be many at a time.
         metrics=config.telemetry.metrics if listen else None,
     )
+
+
+def _conditions(prefix: str, index: int, route: Route, problems: list[Problem]) -> tuple[Condition, ...]:
+    """What a route asks of inputs; paths that are none are added to `problems`."""
+    conditions: list[Condition] = []
+    for position, condition in enumerate(route.conditions):
+        try:
+            conditions.append(Condition(parse_path(condition.path), condition.value))
+        except PathSyntaxError as error:
+            place = f"/routes/{escape_pointer_token(prefix)}/{index}/conditions/{position}/path"
+            problems.append(Problem(place, str(error)))
+    return tuple(conditions)
 
 
 def _runs(directory: Path | None) -> Store:

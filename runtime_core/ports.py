@@ -428,11 +428,25 @@ class Route(msgspec.Struct, frozen=True):
     component: str
 
 
+class RouteChoice(msgspec.Struct, frozen=True):
+    """Where a component path leads depends on the input.
+
+    Attributes:
+        routes: at least one.
+        choose: the position of an input's route; -1: none takes it. The input is JSON.
+        none: the error of a call that no route takes.
+    """
+
+    routes: tuple[Route, ...]
+    choose: Callable[[bytes], int]
+    none: FlowError
+
+
 class ComponentRouter(Protocol):
     """Component paths to servers (the configuration's `routes`)."""
 
-    def resolve(self, path: str) -> Route | FlowError:
-        """The route of `path`, or a COMPONENT_NOT_FOUND error."""
+    def resolve(self, path: str) -> Route | RouteChoice | FlowError:
+        """The route of `path`, several that depend on the input, or a COMPONENT_NOT_FOUND error."""
         ...
 
 

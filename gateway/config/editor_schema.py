@@ -24,7 +24,7 @@ MEANINGS: Final[dict[str, str]] = {
     "MockComponent.input_schema": "What it takes, a JSON Schema.",
     "MockComponent.output_schema": "What it gives, a JSON Schema.",
     "Route.plugin": "Name of the plugin.",
-    "Route.conditions": "Not evaluated yet: a configuration with conditions is refused.",
+    "Route.conditions": "All must hold for an input to be taken. What no route of a prefix takes goes to a shorter prefix.",
     "RouteCondition.path": "Into the component's input, such as `$.model`.",
     "RouteCondition.value": "What stands there.",
     "SqliteStore.path": "Relative to the configuration file; `~` is the home directory.",

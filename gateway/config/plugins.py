@@ -48,7 +48,16 @@ class PluginTimeouts(Section):
     stop_grace_s: Seconds = Field(default=2.0, description="Per rung of the ladder that ends it.")
 
 
-class StdioPlugin(Section):
+class PluginSection(Section):
+    """What all plugins have."""
+
+    allow: tuple[str, ...] = Field(
+        default=(), description="Patterns of its components' paths (`/users/*`): these may be called, no others; none: all."
+    )
+    deny: tuple[str, ...] = Field(default=(), description="Patterns of its components' paths that may not be called.")
+
+
+class StdioPlugin(PluginSection):
     """A component server that the gateway starts and talks to over its stdin and stdout."""
 
     type: Literal["stdio"]
@@ -76,7 +85,7 @@ class StdioPlugin(Section):
         return env
 
 
-class BuiltinPlugin(Section):
+class BuiltinPlugin(PluginSection):
     """The components that come with the gateway."""
 
     type: Literal["builtin"]
@@ -95,14 +104,14 @@ class MockComponent(Section):
     )
 
 
-class MockPlugin(Section):
+class MockPlugin(PluginSection):
     """Components for tests of flows. `components`: by path below the plugin's route."""
 
     type: Literal["mock"]
     components: dict[str, MockComponent] = Field(default_factory=dict)
 
 
-class WorkerPlugin(Section):
+class WorkerPlugin(PluginSection):
     """Component servers that connect to the gateway and take work from a queue, any number of them."""
 
     type: Literal["worker"]

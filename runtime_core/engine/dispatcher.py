@@ -19,9 +19,10 @@ from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, Co
 from runtime_core.engine.abandonment import take_abandoned
 from runtime_core.engine.delays import DelayQueue
 from runtime_core.engine.lane import Lane, SuspectKey, suspect_key
-from runtime_core.engine.open_run import CommitNote, InstantSteps, OpenRun, StepSite
+from runtime_core.engine.open_run import CommitNote, OpenRun
 from runtime_core.engine.parking import Parking
 from runtime_core.engine.sites import run_lane_of, site_of
+from runtime_core.engine.step_site import InstantSteps, StepSite
 from runtime_core.engine.unreachable import BROKEN_SLOTS, Unreachable
 from runtime_core.limits import Limits
 from runtime_core.ports import Append, Clock, ComponentRouter, ComponentServer, Store
@@ -114,9 +115,13 @@ class Dispatcher:
             for step in run.plan.steps
         ]
         several = run.plan.component_steps > 1
-        run.journals_steps = several and any(site.lane.server.journals(site.template.component) for site in run.sites)
+        run.journals_steps = several and any(
+            site.choice is not None or site.lane.server.journals(site.template.component) for site in run.sites
+        )
         first = next((index for index in run.plan.initial_ready if index < len(run.sites)), None)
-        run.entry = run_lane_of(run, self._inline) if first is None else run.sites[first].run_lane
+        # Where inputs decide, items start whichever of the servers is there.
+        is_open = first is None or run.sites[first].choice is not None
+        run.entry = run_lane_of(run, self._inline) if is_open else run.sites[first or 0].run_lane
         run.entry.is_entry = True
 
     def enter(self, run: OpenRun) -> None:

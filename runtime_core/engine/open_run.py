@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -18,12 +18,13 @@ import structlog
 from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode, Reason
 from flowspan.view.events import AttemptCause, AttemptEnded, Outcome
 from flowspan.view.status import ItemCounts, RunDescription
-from runtime_core.calls import CallAnswer, CallFailure, CallTemplate, ComponentCall
+from runtime_core.calls import CallFailure, ComponentCall
 from runtime_core.engine.inputs import InputWindow
 from runtime_core.engine.settings import RunSettings
+from runtime_core.engine.step_site import InstantSteps, StepSite
 from runtime_core.flow.execution import ItemExecution, ReadyCall
-from runtime_core.flow.plan import FlowPlan, PlannedStep
-from runtime_core.flow.retry import RetryPolicy, decide
+from runtime_core.flow.plan import FlowPlan
+from runtime_core.flow.retry import decide
 from runtime_core.flow.variables import RunVariables
 from runtime_core.limits import INLINE_RESULT_BYTES, SEGMENT_BYTES, TAIL_BYTES, TAIL_LARGE_BYTES, TAIL_LARGE_ROWS, Limits
 from runtime_core.model.item_index import seal_index
@@ -59,51 +60,6 @@ def _our_fault(error: Exception) -> bytes:
     log.error("item_failed_in_gateway", exc_info=error)
     message = f"the gateway failed at this item ({type(error).__name__}); its log says more"
     return CallFailure(FlowErrorCode.ORCHESTRATOR_ERROR, message).payload()
-
-
-class StepSite:
-    """A step of a run at the component server that its path leads to: the `owner` of its calls.
-
-    Attributes:
-        instant: what its component does, where that needs no call (`ComponentServer.instant`), or None.
-        is_plain: its items are plain (`FlowPlan.is_plain`), and each takes a call.
-    """
-
-    __slots__ = ("instant", "is_plain", "lane", "policy", "run", "run_lane", "step", "template")
-
-    def __init__(
-        self,
-        run: OpenRun,
-        step: PlannedStep,
-        template: CallTemplate,
-        lane: Lane,
-        run_lane: RunLane,
-        policy: RetryPolicy,
-        instant: Callable[[bytes], CallAnswer] | None,
-    ) -> None:
-        self.instant = instant
-        self.is_plain = instant is None and run.plan.is_plain
-        self.run = run
-        self.step = step
-        self.template = template
-        self.lane = lane
-        self.run_lane = run_lane
-        self.policy = policy
-
-
-class InstantSteps:
-    """How many steps that need no call may still be done before the event loop gets its turn.
-
-    Beyond, they go out as calls: a long chain of them must not keep others waiting.
-    """
-
-    __slots__ = ("left",)
-
-    PER_TURN: Final = 4_096
-    """Some ten milliseconds."""
-
-    def __init__(self) -> None:
-        self.left = self.PER_TURN
 
 
 class Retry(msgspec.Struct, frozen=True, gc=False):
@@ -413,7 +369,10 @@ class OpenRun:
         if execution.result is not None:  # the flow's expressions alone end it
             self._end_item(item_index, execution.result.outcome, execution.result.payload)
             return
-        self._queued += [self._new_call(item_index, execution, ready) for ready in in_flight]
+        for ready in in_flight:
+            site = self.sites[ready.step.index]
+            chosen = site if site.choice is None else site.choice.site(ready.input)
+            self._queued.append(self._new_call(item_index, execution, ready, chosen))
 
     def count_ended_attempt(self, event: AttemptEnded) -> None:
         """Recovery: an attempt that the log says has ended."""
@@ -540,7 +499,10 @@ class OpenRun:
         instants, sites = self.instants, self.sites
         for one in ready:  # grows on the way
             step_index = one.step.index
-            instant = sites[step_index].instant
+            site = sites[step_index]
+            if site.choice is not None:
+                site = site.choice.site(one.input)
+            instant = site.instant
             if instant is not None and instants.left > 0:
                 instants.left -= 1
                 try:
@@ -554,7 +516,7 @@ class OpenRun:
                     if self.journals_steps:
                         self.machine.complete_step(item_index, step_index, Outcome.SUCCESS, answer)
                     continue
-            calls.append(self._new_call(item_index, execution, one))
+            calls.append(self._new_call(item_index, execution, one, site))
         return calls
 
     def _end_item(self, item_index: int, outcome: Outcome, payload: bytes) -> None:
@@ -574,9 +536,8 @@ class OpenRun:
                 return
         self.machine.complete_item(item_index, outcome, payload)
 
-    def _new_call(self, item_index: int, execution: ItemExecution, ready: ReadyCall) -> ComponentCall:
+    def _new_call(self, item_index: int, execution: ItemExecution, ready: ReadyCall, site: StepSite) -> ComponentCall:
         step_index = ready.step.index
-        site = self.sites[step_index]
         attempt = 1 + execution.attempt_base(step_index)
         if self._ended_attempts:
             attempt += self._ended_attempts.get((item_index, step_index), 0)

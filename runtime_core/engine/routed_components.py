@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from flowspan.view.status import FlowError
 from runtime_core.flow.types.components import UNKNOWN_COMPONENT, Knowledge, NoRoute
-from runtime_core.ports import ComponentRouter, Route
+from runtime_core.ports import ComponentRouter
 
 
 class RoutedComponents:
@@ -15,4 +16,4 @@ class RoutedComponents:
     def look_up(self, path: str) -> Knowledge:
         """Whether there is a route."""
         found = self._router.resolve(path)
-        return UNKNOWN_COMPONENT if isinstance(found, Route) else NoRoute(found.message)
+        return NoRoute(found.message) if isinstance(found, FlowError) else UNKNOWN_COMPONENT

@@ -6,15 +6,40 @@ from flowspan.errors import FlowErrorCode
 from flowspan.view.status import FlowError
 from runtime_core.calls import CallFailure, CallTemplate
 from runtime_core.engine.lane import Lane, RunLane
-from runtime_core.engine.open_run import OpenRun, StepSite
+from runtime_core.engine.open_run import OpenRun
+from runtime_core.engine.step_site import SiteChoice, StepSite
 from runtime_core.engine.unreachable import Unreachable
 from runtime_core.flow.plan import PlannedStep
 from runtime_core.flow.retry import retry_policy
 from runtime_core.limits import Limits
-from runtime_core.ports import ComponentServer, Route
+from runtime_core.ports import ComponentServer, Route, RouteChoice
 
 
 def site_of(
+    run: OpenRun,
+    step: PlannedStep,
+    route: Route | RouteChoice | FlowError,
+    lanes: dict[ComponentServer, Lane],
+    limits: Limits,
+    *,
+    may_be_instant: bool,
+) -> StepSite:
+    """The site of a step; a lane for a server that has none yet joins `lanes`.
+
+    `route`: where the step's component leads; an error gives it a server of its own that refuses all calls. Where that depends
+    on the input, the site is the first of several (`StepSite.choice`).
+    `may_be_instant`: a component that needs no call is done without one.
+    """
+    if isinstance(route, RouteChoice):
+        ends: list[Route | FlowError] = [*route.routes, route.none]
+        sites = [_site_of(run, step, end, lanes, limits, may_be_instant=may_be_instant) for end in ends]
+        sites[0].choice = SiteChoice(route.choose, sites)
+        sites[0].is_plain = False
+        return sites[0]
+    return _site_of(run, step, route, lanes, limits, may_be_instant=may_be_instant)
+
+
+def _site_of(
     run: OpenRun,
     step: PlannedStep,
     route: Route | FlowError,
@@ -23,11 +48,6 @@ def site_of(
     *,
     may_be_instant: bool,
 ) -> StepSite:
-    """The site of a step; a lane for a server that has none yet joins `lanes`.
-
-    `route`: where the step's component leads; an error gives it a server of its own that refuses all calls.
-    `may_be_instant`: a component that needs no call is done without one.
-    """
     if isinstance(route, FlowError):
         failure = CallFailure(FlowErrorCode(route.code), route.message)
         route = Route(Unreachable(step.component, failure), step.component)

@@ -10,7 +10,7 @@ import pytest
 from flowspan.view.events import Outcome, StepCompleted
 from runtime_core.builtins.in_process import InProcessServer
 from runtime_core.calls import ComponentCall
-from runtime_core.engine.open_run import InstantSteps
+from runtime_core.engine.step_site import InstantSteps
 from tests.engine.house import House, house
 
 

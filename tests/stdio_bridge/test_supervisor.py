@@ -6,11 +6,12 @@ import asyncio
 
 from flowspan.view.status import FlowError
 from gateway.catalog import PluginHealth
-from gateway.routing import PrefixRouter, RouteEntry
+from gateway.routed_catalog import RoutedCatalog
+from gateway.routing import PrefixRouter, RouteEntry, planned_routes
 from gateway.stdio_bridge.launch import LaunchSpec
 from gateway.stdio_bridge.pool import PluginServer
 from gateway.stdio_bridge.settings import StdioPlugin
-from gateway.stdio_bridge.supervisor import RoutedCatalog, StdioSupervisor
+from gateway.stdio_bridge.supervisor import StdioSupervisor
 from runtime_core.ports import Route
 from tests.stdio_bridge.fakes import NAMING, NotingSink, no_methods
 from tests.stdio_bridge.servers import server
@@ -43,7 +44,7 @@ def listing(request):
 """
     good = plugin(server(described, name="good"))
     broken = plugin(LaunchSpec("broken", "/nonexistent"))
-    catalog = RoutedCatalog({"/py": "good", "/also": "good", "/gone": "broken"}, {"good": good, "broken": broken})
+    catalog = RoutedCatalog(planned_routes({"/py": "good", "/also": "good", "/gone": "broken"}), {"good": good, "broken": broken})
     async with StdioSupervisor([good, broken]) as supervisor, asyncio.timeout(10):
         supervisor.start()
         components = await catalog.components()

@@ -45,6 +45,8 @@ class ConfiguredComponents:
         self._routes = {
             _tidy(prefix): tuple(route.plugin for route in _possible(routes)) for prefix, routes in config.routes.items()
         }
+        # What no condition takes goes to a shorter prefix.
+        self._open_ended = {_tidy(prefix) for prefix, routes in config.routes.items() if all(one.conditions for one in routes)}
         self._depth = max((prefix.count("/") for prefix in self._routes), default=0)
         self._offered: dict[str, Offered | None] = {
             name: _without_asking(plugin) for name, plugin in config.plugins.items()
@@ -63,6 +65,8 @@ class ConfiguredComponents:
             if offered is None:
                 return UNKNOWN_COMPONENT
             found = offered.get(own_path) or found
+        if prefix in self._open_ended:
+            return UNKNOWN_COMPONENT
         if found is None:
             known = [prefix.rstrip("/") + name for plugin in plugins for name in self._offered.get(plugin) or ()]
             return NoComponent(plugins[0], known)
