@@ -436,7 +436,6 @@ type stdioWatch struct {
 	isPaused  bool
 	news      chan struct{}
 
-	id     string
 	cancel context.CancelFunc
 	answer chan answer
 	end    *flowspan.RunStatus

@@ -160,7 +160,7 @@ func (p *program) connected() (*flowspan.Client, error) {
 
 func (p *program) answer(ctx context.Context, asked *command) (any, error) {
 	if asked.Op == "connect" {
-		return p.connect(asked)
+		return p.connect(ctx, asked)
 	}
 	if asked.Op == "stop" {
 		p.mutex.Lock()
@@ -235,9 +235,14 @@ func (p *program) answer(ctx context.Context, asked *command) (any, error) {
 	return nil, flowspan.NewError(flowspan.MethodNotFound, "there is no op "+asked.Op, nil)
 }
 
-func (p *program) connect(asked *command) (any, error) {
+func (p *program) connect(ctx context.Context, asked *command) (any, error) {
 	client, err := flowspan.NewClient(flowspan.Options{Target: asked.Target, Token: asked.Token})
 	if err != nil {
+		return nil, err
+	}
+	// A client connects with its first call: an answer shall mean that the gateway is there.
+	if _, err := client.Health(ctx); err != nil {
+		client.Close()
 		return nil, err
 	}
 	p.mutex.Lock()
