@@ -122,7 +122,7 @@ class Program:
         if self._connected is not None:
             await self._connected.aclose()
         self._place = (command["target"], command.get("token"))
-        self._connected = AsyncClient(*self._place)
+        self._connected = AsyncClient(self._place[0], token=self._place[1])
         await self._connected.health()
         return {"sdk": "flowspan-python", "version": version("flowspan")}
 
@@ -200,7 +200,7 @@ class Program:
         return {}
 
     async def op_deadline(self, command: Command) -> dict[str, Any]:
-        async with AsyncClient(*self._place, timeout_s=command["timeout_ms"] / 1000) as hurried:
+        async with AsyncClient(self._place[0], token=self._place[1], timeout_s=command["timeout_ms"] / 1000) as hurried:
             return status_of(await hurried.get(command["run_id"]))
 
 

@@ -73,7 +73,7 @@ async def progress(input: Any, ctx: ComponentContext) -> str:
 
 
 @server.component
-async def big(input: Any) -> str:
+async def big(input: Any) -> Any:
     return "x" * input["bytes"]
 
 
