@@ -23,6 +23,8 @@ const (
 	maxLineBytes    = 32 << 20
 	// What is larger gains nothing from company: it goes out in a line of its own.
 	smallBytes = 4 << 10
+	// Lines of many answers end here; a gateway refuses those beyond 1 MiB.
+	joinedBytes = 256 << 10
 	// Beyond it, reading rests: a gateway that takes no answers gets no more work done.
 	maxUnwrittenBytes = 64 << 20
 	// How long executions may go on after the end of stdin, where somebody may still read the answers.
@@ -618,6 +620,9 @@ func (s *stdioServer) put(x *Execution, output json.RawMessage, failed *failure)
 		s.outputs = append(s.outputs, ']')
 	}
 	s.unwritten += len(s.lines) + len(s.outputs) + len(s.failures) - before
+	if len(s.outputs)+len(s.failures) >= joinedBytes {
+		s.closeJoined()
+	}
 }
 
 // appendEntry begins one "[number,…]" of a list.
@@ -747,6 +752,15 @@ func (s *stdioServer) write() {
 
 // take gives all that is to be written. To be called under the lock.
 func (s *stdioServer) take(spare []byte) []byte {
+	s.closeJoined()
+	data := s.lines
+	s.lines = spare
+	s.unwritten = len(data)
+	return data
+}
+
+// closeJoined makes a line of the answers that were joined.
+func (s *stdioServer) closeJoined() {
 	if len(s.outputs)+len(s.failures) > 0 {
 		s.lines = append(s.lines, `{"jsonrpc":"2.0","method":"$/outputs","params":{"outputs":[`...)
 		s.lines = append(s.lines, s.outputs...)
@@ -757,8 +771,4 @@ func (s *stdioServer) take(spare []byte) []byte {
 		s.lines = append(s.lines, "]}}\n"...)
 		s.outputs, s.failures = s.outputs[:0], s.failures[:0]
 	}
-	data := s.lines
-	s.lines = spare
-	s.unwritten = len(data)
-	return data
 }

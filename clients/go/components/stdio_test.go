@@ -382,3 +382,24 @@ func TestLargeLinesBothWays(t *testing.T) {
 		t.Fatalf("%d characters: %.100s", len(got), got)
 	}
 }
+
+func TestLinesOfManyAnswersStayShort(t *testing.T) {
+	server := New(Options{Logger: quiet})
+	text := strings.Repeat("x", 4000)
+	Register(server, "/text", func(context.Context, any) (string, error) { return text, nil }, Inline())
+	p := startStdio(t, server)
+	p.shakeHands()
+	const count = 1000
+	calls := make([]string, count)
+	for number := range calls {
+		calls[number] = fmt.Sprintf("[%d,0,1,0]", number)
+	}
+	p.write(bulk("/text", 60000, strings.Join(calls, ",")))
+	for answers := 0; answers < count; {
+		line := p.read()
+		if len(line) > 1<<20 {
+			t.Fatalf("a line of %d bytes", len(line))
+		}
+		answers += strings.Count(line, text)
+	}
+}
