@@ -11,6 +11,8 @@ mod view;
 mod client;
 #[cfg(feature = "server")]
 mod idempotency;
+#[cfg(feature = "server")]
+mod server;
 
 /// The generated messages and stubs of `flowspan.v1`.
 #[allow(missing_docs, clippy::all, rustdoc::all)]
@@ -30,6 +32,11 @@ pub use client::{
 };
 #[cfg(feature = "server")]
 pub use idempotency::idempotency_token;
+#[cfg(feature = "server")]
+pub use server::{
+    BlockingContext, BlockingWatch, ComponentError, ComponentResult, ComponentServer, Context, Facts, QUEUE_VARIABLE, Registration,
+    RunWatch,
+};
 
 /// The release of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -903,3 +903,42 @@ impl Stream for InputMessages {
         Poll::Ready(Some(v1::SubmitRunStreamRequest { options: None, inputs }))
     }
 }
+
+#[cfg(feature = "server")]
+impl Client {
+    /// As [`Client::submit`], for values that are encoded already.
+    pub(crate) async fn submit_values(
+        &self,
+        flow_id: &str,
+        inputs: Vec<v1::JsonValue>,
+        options: SubmitOptions,
+    ) -> Result<RunStatus> {
+        let header = options.header(flow_id.to_owned())?;
+        match submission::split(inputs) {
+            Encoded::Whole(inputs) => {
+                let request = v1::SubmitRunRequest { options: Some(header), inputs };
+                RunStatus::of_answer(unary!(self, runs.submit_run, request)?.run)
+            }
+            Encoded::Streamed(chunks) => self.submit_chunks(header, chunks).await,
+        }
+    }
+
+    /// As [`Client::run`], for values that are encoded already.
+    pub(crate) async fn run_values(
+        &self,
+        flow_id: &str,
+        inputs: Vec<v1::JsonValue>,
+        options: SubmitOptions,
+        watch: WatchOptions,
+    ) -> Result<RunStatus> {
+        let labels = options.item_labels.clone();
+        let header = options.header(flow_id.to_owned())?;
+        let watch = match submission::split(inputs) {
+            Encoded::Whole(inputs) => {
+                Watch::submit(self.clone(), v1::SubmitRunRequest { options: Some(header), inputs }, watch).await?
+            }
+            Encoded::Streamed(chunks) => Watch::follow(self.clone(), self.submit_chunks(header, chunks).await?.run_id, watch)?,
+        };
+        self.collect(watch, &labels).await
+    }
+}

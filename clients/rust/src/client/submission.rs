@@ -229,7 +229,12 @@ impl SubmitOptions {
             item_labels: self.item_labels.clone(),
             deadline: deadline.map_err(|_| Error::new(Reason::InvalidArgument, "the deadline is too far away"))?,
             detached: self.detached,
-            request_id: self.request_id.clone().unwrap_or_else(new_id),
+            request_id: match (&self.request_id, &self.task_token) {
+                (Some(id), _) => id.clone(),
+                // The gateway knows a sub-run by its parent's execution: a repeated attempt finds it again.
+                (None, Some(_)) => String::new(),
+                (None, None) => new_id(),
+            },
             task_token: self.task_token.clone().unwrap_or_default(),
             traceparent: self.traceparent.clone().unwrap_or_default(),
         })
@@ -269,28 +274,21 @@ where
     I: IntoIterator,
     I::Item: IntoInput,
 {
-    let mut values = inputs.into_iter().map(IntoInput::into_input);
-    let (mut whole, mut size) = (Vec::new(), 0);
-    for value in values.by_ref() {
-        let value = value?;
-        size += size_of(&value);
-        whole.push(value);
-        if whole.len() > UNARY_MAX_INPUTS || size > UNARY_MAX_BYTES {
-            return chunks(whole, values).map(Encoded::Streamed);
-        }
+    Ok(split(inputs.into_iter().map(IntoInput::into_input).collect::<Result<_>>()?))
+}
+
+pub(crate) fn split(inputs: Vec<v1::JsonValue>) -> Encoded {
+    if inputs.len() <= UNARY_MAX_INPUTS && inputs.iter().map(size_of).sum::<usize>() <= UNARY_MAX_BYTES {
+        return Encoded::Whole(inputs);
     }
-    Ok(Encoded::Whole(whole))
+    Encoded::Streamed(chunks(inputs))
 }
 
 /// In messages of a sensible size.
-pub(crate) fn chunks(
-    first: Vec<v1::JsonValue>,
-    rest: impl Iterator<Item = Result<v1::JsonValue>>,
-) -> Result<Vec<Vec<v1::JsonValue>>> {
+fn chunks(inputs: Vec<v1::JsonValue>) -> Vec<Vec<v1::JsonValue>> {
     let mut chunks = Vec::new();
     let (mut chunk, mut size) = (Vec::new(), 0);
-    for value in first.into_iter().map(Ok).chain(rest) {
-        let value = value?;
+    for value in inputs {
         size += size_of(&value);
         chunk.push(value);
         if size >= MESSAGE_BYTES || chunk.len() >= UNARY_MAX_INPUTS {
@@ -301,7 +299,7 @@ pub(crate) fn chunks(
     if !chunk.is_empty() {
         chunks.push(chunk);
     }
-    Ok(chunks)
+    chunks
 }
 
 #[cfg(test)]

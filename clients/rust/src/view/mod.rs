@@ -17,7 +17,7 @@ use crate::error::{Error, Reason, Result};
 use crate::json::{self, RawJson};
 
 pub(crate) use fold::RunFold;
-pub(crate) use proto::{blob_or_json, timestamp};
+pub(crate) use proto::blob_or_json;
 pub(crate) use wire::{item_from_wire, status_from_wire};
 
 macro_rules! words {
@@ -39,6 +39,7 @@ macro_rules! words {
                 match self { $($name::$member => message::$proto as i32,)* }
             }
 
+            #[allow(dead_code)]
             pub(crate) fn from_number(number: i32) -> Option<$name> {
                 use $message as message;
                 match message::try_from(number).ok()? {
