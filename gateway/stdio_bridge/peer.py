@@ -1,15 +1,14 @@
-"""One process of a component server as its pool sees it: calls out, results in, one batch per read.
+"""One process that speaks the component protocol, as its pool sees it: calls out, results in, one batch per read.
 
-A shell around `flowspan.jsonrpc.Session` and `ComponentProcess`. The read path takes no lock, makes no task and waits for
-nothing; what the server asks is served by `PeerRequests`.
+What the server asks is served by `PeerRequests`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,18 +16,11 @@ import structlog
 from flowspan.errors import FlowErrorCode, FlowspanError, Reason
 from flowspan.jsonrpc import (
     Dialect,
-    NoiseMeter,
-    NoiseReceived,
     NotificationReceived,
-    OutputsReceived,
     ProtocolViolation,
     RequestId,
     RequestReceived,
-    ResponsesReceived,
-    Session,
-    SessionEvent,
     ViolationKind,
-    ViolationMeter,
     WireError,
     printable,
 )
@@ -37,23 +29,19 @@ from gateway.catalog import OfferedComponent
 from gateway.methods.context import RequestLink, RequestOrigin
 from gateway.stdio_bridge.call_results import output_of, told_skip
 from gateway.stdio_bridge.call_writer import CallWriter
-from gateway.stdio_bridge.exit_report import ExitReport
 from gateway.stdio_bridge.handshake import (
     DEFAULT_CAPACITY,
     INITIALIZE_PARAMS,
     MAX_CAPACITY,
     HandshakeError,
-    ServerDeclaration,
     ServerKind,
     read_components,
     read_initialize,
 )
 from gateway.stdio_bridge.linking import link_request
-from gateway.stdio_bridge.liveness import Liveness
 from gateway.stdio_bridge.notices import CancelAnswer, CancelNotice, DrainNotice, ProgressNotice, StartedNotice
 from gateway.stdio_bridge.output_sizes import OutputSizes
-from gateway.stdio_bridge.own_requests import OwnRequests
-from gateway.stdio_bridge.process import ComponentProcess
+from gateway.stdio_bridge.process_peer import PeerOwner, ProcessPeer
 from gateway.stdio_bridge.requests import PeerRequests, RequestHandler
 from gateway.stdio_bridge.settings import StdioPlugin
 from runtime_core.calls import CallFailure, CallNaming, CallResult, ComponentCall
@@ -67,34 +55,8 @@ SHUTDOWN_ANSWER_S: Final = 1.0
 """For the answer to `shutdown`; a server that is well needs a millisecond, and one that is not has other rungs before it."""
 
 
-class PeerOwner(Protocol):
-    """Who is told what a process does."""
-
-    def on_peer_results(self, peer: ComponentPeer, results: list[CallResult]) -> None: ...
-    def on_peer_progress(self, call: ComponentCall, fraction: float, message: str) -> None: ...
-    def on_peer_started(self, calls: list[ComponentCall]) -> None: ...
-    def on_peer_drain(self, peer: ComponentPeer, given_back: list[ComponentCall]) -> None:
-        """It wants to be replaced; `given_back` were never begun, and it does not hold them any more."""
-        ...
-
-    def on_peer_ended(self, peer: ComponentPeer, report: ExitReport) -> None: ...
-    def check_nesting(self, peer: ComponentPeer, call: ComponentCall | None) -> None: ...
-    def on_peer_slots(self, peer: ComponentPeer) -> None: ...
-    def same_kind(self, kind: ServerKind) -> ServerKind:
-        """A kind that equals this one, if possible the object that was used before."""
-        ...
-
-
-class ComponentPeer:
-    """One process. Use once: `start`, then calls, then `stop` or its own end.
-
-    Attributes:
-        calls: executions it holds, by number; unwritten ones included.
-        parked: numbers of those that wait for sub-runs.
-        alone: numbers of suspects; while there are any it takes nothing else.
-        gave_up: why it was ended, if it broke rules or showed no life.
-        lost_answers: it was, because of a line that held answers of executions nobody can tell.
-    """
+class ComponentPeer(ProcessPeer):
+    """A process that speaks the component protocol."""
 
     def __init__(
         self,
@@ -106,49 +68,16 @@ class ComponentPeer:
         output_sizes: OutputSizes,
         incarnation: int = 1,
     ) -> None:
-        self.plugin: Final = plugin
-        self._owner = owner
-        self._naming = naming
+        super().__init__(plugin, owner, naming, incarnation=incarnation)
         self._output_sizes = output_sizes
-        self._session = Session(incarnation, plugin.frame_limits)
-        self._process = ComponentProcess(
-            plugin.launch,
-            on_stdout=self._on_stdout,
-            on_exit=self._on_exit,
-            on_stderr=self._on_stderr,
-            on_stdout_closed=lambda: self.give_up("it closed its stdout"),
-        )
         self._requests = PeerRequests(self, self._session, handler)
-        self._own = OwnRequests(plugin.name, self._session, self._process.write)
-        self._violations = ViolationMeter()
-        self._noise = NoiseMeter()
-        self._early: list[CallResult] = []
         self._unlinked_waits = 0
         self._up_since = 0.0
-        self._was_killed = False
-        self._liveness = Liveness(self._process, plugin.stall_s, plugin.ping_s, self._send_ping)
-        self._loop: Final = asyncio.get_running_loop()
-        self.ended: Final[asyncio.Future[ExitReport]] = self._loop.create_future()
-        self.calls: dict[int, ComponentCall] = {}
         self._writer = CallWriter(plugin.name, self._process, self._session, naming, self.calls, self._end_early)
-        self.parked: set[int] = set()
-        self.alone: set[int] = set()
-        self.kind: ServerKind | None = None
-        self.capacity = 0
-        self.max_line_bytes = plugin.line_limit(plugin.dialect or "flowspan")
-        self.gave_up: str | None = None
-        self.lost_answers = False
 
     # -- start ---------------------------------------------------------------------------------------------------------------
 
     async def start(self) -> ServerKind:
-        """Start the process and shake hands.
-
-        Raises:
-            StartError: the program cannot be started.
-            IncompatibleServerError, LimitExceededError: no restart helps.
-            HandshakeError: no answer in time, or a refusal; the process is to be ended by the caller.
-        """
         self._process.spawn()
         plugin = self.plugin
         declaration = read_initialize(
@@ -173,15 +102,6 @@ class ComponentPeer:
             raise
 
     # -- facts ---------------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it takes calls."""
-        return self.kind is not None and self.gave_up is None and self._process.is_running and self._process.stdin_is_open
-
-    @property
-    def declaration(self) -> ServerDeclaration | None:
-        return None if self.kind is None else self.kind.declaration
 
     @property
     def dialect(self) -> Dialect:
@@ -209,49 +129,13 @@ class ComponentPeer:
         room = self.capacity if self.dialect != "stepflow" else min(self.capacity, self._output_sizes.calls_within_pipe)
         return max(0, room - self.used_slots)
 
-    @property
-    def queued_bytes(self) -> int:
-        return self._process.write_buffer_bytes
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def stderr_tail(self) -> str:
-        return self._process.stderr_tail()
-
     # -- calls ---------------------------------------------------------------------------------------------------------------
 
     def execute(self, calls: Sequence[ComponentCall]) -> None:
-        """Send these. What cannot be sent at all ends with a failure, soon but not before this returns."""
         self.calls.update([(call.number, call) for call in calls])
         self._writer.write(calls)
 
-    def _end_early(self, call: ComponentCall, failure: CallFailure) -> None:
-        """A result of our own making; told soon, because the engine must not be called back from within its call."""
-        if not self._early:
-            self._loop.call_soon(self._tell_early)
-        self._early.append((call, failure))
-
-    def _tell_early(self) -> None:
-        results = [result for result in self._early if self._drop(result[0].number)]
-        self._early = []
-        if results:
-            self._owner.on_peer_results(self, results)
-
-    def _drop(self, number: int) -> bool:
-        self.parked.discard(number)
-        self.alone.discard(number)
-        return self.calls.pop(number, None) is not None
-
-    def forget(self, calls: Sequence[ComponentCall]) -> None:
-        """These have timed out: nothing of them is told any more, and the server is told to stop them."""
-        gone = [call.number for call in calls if self._drop(call.number)]
-        self._session.forget(gone)
-        self._notify_cancel(gone)
-
     def cancel(self, calls: Sequence[ComponentCall]) -> asyncio.Future[int]:
-        """Tell the server; see `ComponentServer.cancel`. Done within `cancel_ack_s`."""
         unwritten: set[int] = set()
         for call in self._writer.withdraw(calls):
             self._end_early(call, CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled before the call began"))
@@ -291,21 +175,9 @@ class ComponentPeer:
 
     # -- what the server says ------------------------------------------------------------------------------------------------
 
-    def _on_stdout(self, data: bytes) -> None:
-        results: list[CallResult] = []
-        for event in self._session.receive(data):
-            if type(event) is OutputsReceived:
-                self._take_outputs(event.outputs, results)
-            elif type(event) is ResponsesReceived:
-                self._take_answers(event.answers, results)
-            else:
-                self._take(event)
-        self._liveness.on_read(self._session.partial_bytes, self._loop.time())
-        if results:
-            self._owner.on_peer_results(self, results)
+    # -- what the server says ------------------------------------------------------------------------------------------------
 
     def _take_outputs(self, outputs: Sequence[tuple[int, bytes]], results: list[CallResult]) -> None:
-        """Successes of calls that went out in bulk."""
         pop = self.calls.pop
         max_output_bytes = self.plugin.max_output_bytes
         stray = 0
@@ -368,37 +240,17 @@ class ComponentPeer:
                 self.parked.discard(call.number)
                 self.alone.discard(call.number)
 
-    def _take(self, event: SessionEvent) -> None:
-        if isinstance(event, RequestReceived):
-            if self.kind is None:
-                text = f"plugin {self.plugin.name!r} asked {printable(event.method)} before the handshake was done"
-                self._requests.refuse(event.id, FlowspanError(text, reason=Reason.NOT_INITIALIZED))
-            else:
-                self._requests.accept(event)
-        elif isinstance(event, NotificationReceived):
-            self._take_notification(event)
-        elif isinstance(event, ProtocolViolation):
-            _log.warning(
-                "protocol_violation", plugin=self.plugin.name, kind=event.kind.value, message=event.message, quoted=event.quoted
-            )
-            if event.reply is not None:
-                self._process.write(event.reply)
-            if event.fatal:
-                self.lost_answers = event.kind is ViolationKind.BULK_UNREADABLE
-                self.give_up(event.message)
-            elif event.kind is ViolationKind.PARSE_ERROR and self.dialect == "stepflow" and event.quoted.startswith('{"id":'):
-                # Where these servers could not write all of an answer, others are gone without a trace: none may be waited for.
-                self.give_up("it lost a part of its answers: together they did not fit its pipe; lower its capacity")
-            elif event.charged:
-                self._count_violation(event.message, event.count)
-        elif isinstance(event, NoiseReceived):
-            _log.info("plugin_stdout", plugin=self.plugin.name, text=event.text, lines=event.lines)
-            if self._noise.add(self._loop.time(), event.lines, event.size_bytes):
-                self.give_up("it writes other text than messages to its stdout; print to stderr")
+    def _take_request(self, request: RequestReceived) -> None:
+        if self.kind is None:
+            text = f"plugin {self.plugin.name!r} asked {printable(request.method)} before the handshake was done"
+            self._requests.refuse(request.id, FlowspanError(text, reason=Reason.NOT_INITIALIZED))
+        else:
+            self._requests.accept(request)
 
-    def _count_violation(self, message: str, count: int = 1) -> None:
-        if self._violations.add(self._loop.time(), count):
-            self.give_up(f"it breaks the protocol again and again, last: {message}")
+    def _is_lost_answer(self, violation: ProtocolViolation) -> bool:
+        # Where these servers could not write all of an answer, others are gone without a trace: none may be waited for.
+        is_broken = violation.kind is ViolationKind.PARSE_ERROR and violation.quoted.startswith('{"id":')
+        return is_broken and self.dialect == "stepflow"
 
     def _take_notification(self, event: NotificationReceived) -> None:
         try:
@@ -436,12 +288,6 @@ class ComponentPeer:
         self._session.forget(numbers)
         self._owner.on_peer_drain(self, given_back)
 
-    def _on_stderr(self, lines: list[str], suppressed: int) -> None:
-        for line in lines:
-            _log.info("plugin_stderr", plugin=self.plugin.name, text=line)
-        if suppressed:
-            _log.info("plugin_stderr_suppressed", plugin=self.plugin.name, lines=suppressed)
-
     # -- for requests of the server ------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> bool:
@@ -475,27 +321,9 @@ class ComponentPeer:
 
     # -- end -----------------------------------------------------------------------------------------------------------------
 
-    def check_health(self) -> None:
-        """To be called each second: ends a process that shows no sign of life for too long."""
-        answers_pings = self.is_up and self.declaration is not None and self.declaration.ping
-        fault = self._liveness.find_fault(self._loop.time(), answers_pings=answers_pings)
-        if fault is not None:
-            self.give_up(fault)
-
-    def _send_ping(self) -> None:
-        self._own.begin("ping", b"{}", lambda _result: self._liveness.on_pong())
-
-    def give_up(self, why: str) -> None:
-        """End the process at once: it cannot be talked with. Harmless if repeated."""
-        if self.gave_up is None and self._process.is_running:
-            self.gave_up = why
-            _log.error("plugin_given_up", plugin=self.plugin.name, why=why)
-            self._process.kill()
-
-    def kill(self) -> None:
-        """End the process at once, without a reproach."""
-        self._was_killed = True
-        self._process.kill()
+    @property
+    def _answers_pings(self) -> bool:
+        return self.declaration is not None and self.declaration.ping
 
     async def stop(self) -> None:
         """End the process in order, and whatever was being served for it.
@@ -521,19 +349,8 @@ class ComponentPeer:
             self._process.kill()
             raise
 
-    def take_unsent(self) -> tuple[list[ComponentCall], list[ComponentCall]]:
-        """Calls that the process may have seen, and those it cannot have seen; none is held afterwards."""
-        unseen = self._writer.unseen()
-        unsent = [call for number, call in self.calls.items() if number in unseen]
-        sent = [call for number, call in self.calls.items() if number not in unseen]
-        self.calls.clear()
-        self.parked.clear()
-        self.alone.clear()
-        return sent, unsent
+    def _unseen(self) -> Collection[int]:
+        return self._writer.unseen()
 
-    def _on_exit(self, report: ExitReport) -> None:
-        self.ended.set_result(report)
-        self._session.close()
+    def _close(self) -> None:
         self._writer.close()
-        self._own.close(report.describe())
-        self._owner.on_peer_ended(self, report)

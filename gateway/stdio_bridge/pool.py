@@ -1,4 +1,4 @@
-"""A plugin of type stdio as the engine sees it: slots over one or more processes, started, replaced and started again.
+"""A plugin with processes of its own as the engine sees it: slots over them; they are started, replaced and started again.
 
 Each process has an instance that keeps it running: one task that starts it, waits for its end, and waits out the back-off.
 What the engine calls is synchronous and never calls back before it returns.
@@ -21,6 +21,7 @@ from gateway.stdio_bridge.handshake import HandshakeError, IncompatibleServerErr
 from gateway.stdio_bridge.launch import StartError
 from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.peer import ComponentPeer
+from gateway.stdio_bridge.process_peer import PeerMaker, ProcessPeer
 from gateway.stdio_bridge.requests import RequestHandler
 from gateway.stdio_bridge.restart_policy import Circuit, RestartPolicy
 from gateway.stdio_bridge.settings import MAX_RETIRING, NESTED_PROCESSES, StdioPlugin
@@ -39,7 +40,7 @@ class _Instance:
 
     def __init__(self, plugin: StdioPlugin) -> None:
         self.policy: Final = RestartPolicy(plugin.restart)
-        self.peer: ComponentPeer | None = None
+        self.peer: ProcessPeer | None = None
         self.restart_at: float | None = None
         self.circuit = Circuit.CLOSED
         self.crash_is_attributable = True
@@ -47,7 +48,7 @@ class _Instance:
         self.task: asyncio.Task[None] | None = None
 
     @property
-    def up(self) -> ComponentPeer | None:
+    def up(self) -> ProcessPeer | None:
         return self.peer if self.peer is not None and self.peer.is_up else None
 
 
@@ -59,6 +60,7 @@ class PluginServer:
         sink: gives the engine; called when the first process has something to tell.
         naming: of executions, shared with the engine.
         handler: serves what the processes ask.
+        make_peer: what kind of processes they are.
         chance: uniform in [0, 1), for the back-off.
     """
 
@@ -69,16 +71,18 @@ class PluginServer:
         naming: CallNaming,
         handler: RequestHandler,
         *,
+        make_peer: PeerMaker = ComponentPeer,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.plugin: Final = plugin
         self._sink_factory = sink
         self._naming = naming
         self._handler = handler
+        self._make_peer = make_peer
         self._chance = chance
         self._output_sizes = OutputSizes()
         self._instances: list[_Instance] = []
-        self._retiring: dict[ComponentPeer, float] = {}  # the loop's time at which it is ended
+        self._retiring: dict[ProcessPeer, float] = {}  # the loop's time at which it is ended
         self._ending: set[asyncio.Task[None]] = set()
         self._broken: CallFailure | None = None
         self._kind: ServerKind | None = None
@@ -144,7 +148,7 @@ class PluginServer:
                 await asyncio.sleep(max(0.0, instance.restart_at - loop.time()))
                 instance.restart_at = None
             self._incarnations += 1
-            peer = ComponentPeer(
+            peer = self._make_peer(
                 self.plugin,
                 self,
                 self._naming,
@@ -175,7 +179,7 @@ class PluginServer:
                 _log.warning("plugin_handshake_failed", plugin=self.name, error=error.message)
             self._plan_restart(instance)
 
-    async def _run(self, instance: _Instance, peer: ComponentPeer) -> bool:
+    async def _run(self, instance: _Instance, peer: ProcessPeer) -> bool:
         """From the start of a process to its end (False), or to the moment at which another takes its place (True)."""
         try:
             kind = await peer.start()
@@ -203,7 +207,7 @@ class PluginServer:
             raise start_error
         return False
 
-    def _end(self, peer: ComponentPeer) -> None:
+    def _end(self, peer: ProcessPeer) -> None:
         """See a process out in the background: nobody waits for it, `stop` does at the latest."""
         peer.kill()
         ending = asyncio.get_running_loop().create_task(peer.stop())
@@ -248,11 +252,11 @@ class PluginServer:
     def _sink(self) -> EngineSink:
         return self._sink_factory()
 
-    def _peers(self) -> list[ComponentPeer]:
+    def _peers(self) -> list[ProcessPeer]:
         """Processes that may hold calls."""
         return [*(instance.peer for instance in self._instances if instance.peer is not None), *self._retiring]
 
-    def _peer_of(self, call: ComponentCall) -> ComponentPeer | None:
+    def _peer_of(self, call: ComponentCall) -> ProcessPeer | None:
         for peer in self._peers():
             if call.number in peer.calls:
                 return peer
@@ -329,7 +333,7 @@ class PluginServer:
         failure = CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.name!r} has no process that takes calls")
         self._sink().on_crash(self, (), calls, failure)
 
-    def _idle_peer(self) -> ComponentPeer | None:
+    def _idle_peer(self) -> ProcessPeer | None:
         """A process for suspects: one that holds nothing, else one in which everything waits for sub-runs."""
         if self._is_stopping:
             return None
@@ -370,7 +374,7 @@ class PluginServer:
     def _may_nest(self) -> bool:
         return len(self._instances) < self.plugin.replicas + NESTED_PROCESSES
 
-    def check_nesting(self, peer: ComponentPeer, call: ComponentCall | None) -> None:
+    def check_nesting(self, peer: ProcessPeer, call: ComponentCall | None) -> None:
         """For a server that is not re-entrant, ahead of a wait.
 
         Raises:
@@ -388,7 +392,7 @@ class PluginServer:
                 peer.forget(gone)
                 self._replace(peer)
 
-    def _replace(self, peer: ComponentPeer) -> None:
+    def _replace(self, peer: ProcessPeer) -> None:
         """Something hangs in there: a new process takes over, this one may finish its other calls."""
         for instance in self._instances:
             if instance.peer is peer and peer.kind is not None:
@@ -427,7 +431,7 @@ class PluginServer:
 
     # -- PeerOwner -----------------------------------------------------------------------------------------------------------
 
-    def on_peer_results(self, peer: ComponentPeer, results: list[CallResult]) -> None:
+    def on_peer_results(self, peer: ProcessPeer, results: list[CallResult]) -> None:
         if not self._is_stopping or not peer.ended.done():
             self._sink().on_results(results)
         if self._retiring and peer in self._retiring and not peer.calls:
@@ -441,7 +445,7 @@ class PluginServer:
     def on_peer_started(self, calls: list[ComponentCall]) -> None:
         self._sink().on_started(calls)
 
-    def on_peer_drain(self, peer: ComponentPeer, given_back: list[ComponentCall]) -> None:
+    def on_peer_drain(self, peer: ProcessPeer, given_back: list[ComponentCall]) -> None:
         if self._is_stopping:
             if not any(other.calls for other in self._peers()):
                 self._idle.set()
@@ -451,13 +455,16 @@ class PluginServer:
             failure = CallFailure(FlowErrorCode.UNREACHABLE, f"plugin {self.name!r} gave the call back")
             self._sink().on_crash(self, (), given_back, failure)
 
-    def on_peer_slots(self, peer: ComponentPeer) -> None:
+    def on_peer_slots(self, peer: ProcessPeer) -> None:
         self._sink().on_slots(self)
+
+    def on_peer_kind(self, kind: ServerKind) -> None:
+        self._kind = kind
 
     def same_kind(self, kind: ServerKind) -> ServerKind:
         return self._kind if self._kind is not None and self._kind == kind else kind
 
-    def on_peer_ended(self, peer: ComponentPeer, report: ExitReport) -> None:
+    def on_peer_ended(self, peer: ProcessPeer, report: ExitReport) -> None:
         was_alone = bool(peer.alone)
         sent, unsent = peer.take_unsent()
         was_retiring = self._retiring.pop(peer, None) is not None
@@ -481,7 +488,7 @@ class PluginServer:
             self._sink().on_crash(self, sent, unsent, failure)
         self._sink().on_slots(self)
 
-    def _crash_failure(self, peer: ComponentPeer, report: ExitReport) -> CallFailure:
+    def _crash_failure(self, peer: ProcessPeer, report: ExitReport) -> CallFailure:
         reason = Reason.PLUGIN_CRASHED if peer.gave_up is None else Reason.PLUGIN_PROTOCOL
         message = report.describe() if peer.gave_up is None else f"plugin {self.name!r} was ended: {peer.gave_up}"
         last_lines = [line for line in report.stderr_tail.splitlines() if line.strip()][-_STDERR_LINES_IN_MESSAGE:]
@@ -533,7 +540,7 @@ class PluginServer:
         last_end = "" if up or self._broken is not None else self._last_end
         return PluginStatus(
             self.name,
-            "stdio",
+            self.plugin.type,
             health,
             "; ".join(filter(None, (self.waiting_for, last_end))),
             self._restarts,

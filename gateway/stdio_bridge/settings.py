@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from flowspan.jsonrpc import DEFAULT_LIMITS, Dialect, FrameLimits
 from gateway.stdio_bridge.launch import LaunchSpec
@@ -54,6 +54,7 @@ class StdioPlugin:
             SIGKILL).
     """
 
+    type: ClassVar[str] = "stdio"
     launch: LaunchSpec
     replicas: int = 1
     capacity: int | None = None
