@@ -220,7 +220,11 @@ const CLASS_OF_REASON: Partial<Record<Reason, typeof FlowspanError>> = {
 };
 
 /** An error of the class that stands for its reason. */
-export function errorOfReason(reason: Reason, message: string, options: Omit<FlowspanErrorOptions, "reason"> = {}): FlowspanError {
+export function errorOfReason(
+  reason: Reason,
+  message: string,
+  options: Omit<FlowspanErrorOptions, "reason"> = {},
+): FlowspanError {
   const Class = CLASS_OF_REASON[reason] ?? FlowspanError;
   return new Class(message, { ...options, reason });
 }

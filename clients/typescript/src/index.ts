@@ -3,4 +3,4 @@
 export * from "./client/surface.js";
 export * from "./components.js";
 export { Client, type ClientOptions } from "./node/client.js";
-export { type ServerInfo, findServer, runtimeDirectory } from "./node/discovery.js";
+export { findServer, runtimeDirectory, type ServerInfo } from "./node/discovery.js";

@@ -1,12 +1,14 @@
 // What clients and component servers have in common, in Node and in browsers.
 
 export * from "./errors.js";
-export { type NumberMode, JsonNumber, RawJson, encodeJson, parseJson } from "./json/values.js";
+export { encodeJson, JsonNumber, type NumberMode, parseJson, RawJson } from "./json/values.js";
+export { VERSION } from "./version.js";
 export {
   type FlowError,
   type FlowResult,
   type ItemCounts,
   ItemResult,
+  isTerminal,
   type Outcome,
   type ResultOrder,
   type ResultsOmitted,
@@ -14,6 +16,4 @@ export {
   type RunProgress,
   RunStatus,
   type RunStatusCode,
-  isTerminal,
 } from "./view/status.js";
-export { VERSION } from "./version.js";

@@ -1,6 +1,6 @@
 // What a client gives beside runs: flows, components.
 
-import { RawJson } from "../json/values.js";
+import type { RawJson } from "../json/values.js";
 
 /** A flow in a list. */
 export interface FlowSummary {

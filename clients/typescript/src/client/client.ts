@@ -2,28 +2,28 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Client as RawClient, createClient } from "@connectrpc/connect";
+import { createClient, type Client as RawClient } from "@connectrpc/connect";
 import { DataLossError, FlowspanError, InvalidArgumentError } from "../errors.js";
-import { type NumberMode, RawJson, encodeJsonBytes, parseJson } from "../json/values.js";
+import { encodeJsonBytes, type NumberMode, parseJson, RawJson } from "../json/values.js";
 import { BlobService, BlobType } from "../v1/blob_service_pb.js";
 import { ComponentService, PluginHealthSchema } from "../v1/component_service_pb.js";
 import { DiagnosticLevelSchema, FlowService } from "../v1/flow_service_pb.js";
 import { Health, HealthCheckResponse_ServingStatus } from "../v1/health_pb.js";
 import type { JsonValue } from "../v1/json_value_pb.js";
-import { RunService, type WatchOptionsSchema } from "../v1/run_service_pb.js";
-import { type ItemResult, type Outcome, type ResultOrder, type RunStatus, type RunStatusCode, byIndex } from "../view/status.js";
+import { RunService } from "../v1/run_service_pb.js";
+import { byIndex, type ItemResult, type Outcome, type ResultOrder, type RunStatus, type RunStatusCode } from "../view/status.js";
 import { type ComponentList, type Diagnostic, Flow, type FlowSummary } from "./answers.js";
 import { type CallOptions, Connection, type Wires } from "./connection.js";
-import { type ReadResult, enumWord, orderNumber, outcomeNumber, readItemResult, readRunStatus, statusNumber } from "./convert.js";
+import { enumWord, orderNumber, outcomeNumber, type ReadResult, readItemResult, readRunStatus, statusNumber } from "./convert.js";
 import { Pages } from "./pages.js";
 import { DEFAULT_RETRY, type RetryPolicy } from "./retry.js";
 import {
   type FlowDocument,
   type Inputs,
-  type SubmitOptions,
   isFlowId,
   newRequestId,
   runOptions,
+  type SubmitOptions,
   storeFlowRequest,
   streamMessages,
   wholeInputs,
@@ -55,6 +55,8 @@ export interface WaitOptions {
   /** Default false. On a time-out: those of the items that have ended. */
   readonly includeResults?: boolean | undefined;
   readonly order?: ResultOrder | undefined;
+  /** The execution that waits: its slot in its component server is given back meanwhile. */
+  readonly taskToken?: string | undefined;
   /** Gives the wait up; it rejects with RequestCancelledError. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -226,12 +228,12 @@ export class BaseClient {
   ): Promise<Watch> {
     const header = runOptions(await this.#flowId(flow), options);
     const whole = wholeInputs(inputs, this.connection.wires);
-    const { order, itemLabels: labels } = options;
+    const { order, itemLabels: labels, taskToken } = options;
     if (whole === undefined) {
       const { runId } = await this.#submitStream(header, inputs, {});
-      return this.#watch({ runId, order, labels });
+      return this.#watch({ runId, order, labels, taskToken });
     }
-    return this.#watch({ order, labels, submission: { run: { options: header, inputs: whole } } });
+    return this.#watch({ order, labels, taskToken, submission: { run: { options: header, inputs: whole } } });
   }
 
   /** Submit a run and wait for its end; the status, with `results` in `order`. Failed items are data: see `RunStatus.throwForFailures`. */
@@ -264,7 +266,7 @@ export class BaseClient {
   /** The status at the run's end; after `timeoutMs` the status as it stands then. */
   async wait(runId: string, options: WaitOptions = {}): Promise<RunStatus> {
     const { includeResults = false, order, signal } = options;
-    await this.#untilEnd(runId, options, {});
+    await this.#untilEnd(runId, options);
     return this.getRun(runId, { includeResults, order, signal });
   }
 
@@ -447,14 +449,10 @@ export class BaseClient {
   // within
 
   /** Until the run has ended or the time is over. */
-  async #untilEnd(
-    runId: string,
-    { timeoutMs, signal }: WaitOptions,
-    more: MessageInitShape<typeof WatchOptionsSchema>,
-  ): Promise<void> {
+  async #untilEnd(runId: string, { timeoutMs, signal, taskToken = "" }: WaitOptions): Promise<void> {
     const status = await this.getRun(runId, { signal });
     if (status.isTerminal) return;
-    const wire = { ...more, resultsOnly: true, omitPayloads: true };
+    const wire = { resultsOnly: true, omitPayloads: true, taskToken };
     const watch = this.#watch({ runId, afterSeq: status.asOfSeq, wire });
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => watch.close(), Math.min(timeoutMs, 2 ** 31 - 1));
     try {

@@ -1,18 +1,19 @@
 // Calls over the transports of a client: retries, deadlines, streams. Knows no runs.
 
 import {
+  create,
   type DescMessage,
+  type DescMethodBiDiStreaming,
   type DescMethodClientStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
   type MessageInitShape,
   type MessageShape,
-  create,
 } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
 import { FlowspanError, RequestCancelledError, TimeoutError } from "../errors.js";
 import type { NumberMode } from "../json/values.js";
-import { type RetryPolicy, delayMs, sleep } from "./retry.js";
+import { delayMs, type RetryPolicy, sleep } from "./retry.js";
 import { errorFromRpc } from "./rpc_errors.js";
 
 /** How a client reaches its gateway: one transport for calls, one for watches, so that a slow watcher never holds up a call. */
@@ -72,8 +73,8 @@ export class Connection {
   }
 
   /** Another connection over the same wires, with more headers. */
-  with(headers: Readonly<Record<string, string>>): Connection {
-    return new Connection(this.wires, { ...this.options, headers: { ...this.options.headers, ...headers } });
+  with(headers: Readonly<Record<string, string>>, numbers = this.options.numbers): Connection {
+    return new Connection(this.wires, { ...this.options, numbers, headers: { ...this.options.headers, ...headers } });
   }
 
   /** End all calls. Harmless if repeated. */
@@ -183,6 +184,25 @@ export class Connection {
       return undefined;
     };
     return { next, close };
+  }
+
+  /** A stream both ways, on the transport for watches. `abort` ends it; a FlowspanError as its reason is what is thrown then. */
+  async *exchange<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodBiDiStreaming<I, O>,
+    messages: AsyncIterable<MessageInitShape<I>>,
+    abort: AbortController,
+  ): AsyncGenerator<MessageShape<O>, void, void> {
+    this.#refuseIfClosed();
+    this.#open.add(abort);
+    try {
+      const answer = await this.wires.watches.stream(method, abort.signal, undefined, this.options.headers, messages);
+      yield* answer.message;
+    } catch (failure) {
+      if (abort.signal.reason instanceof FlowspanError) throw abort.signal.reason;
+      throw abort.signal.aborted ? this.#givenUp() : errorFromRpc(failure);
+    } finally {
+      this.#open.delete(abort);
+    }
   }
 
   async #repeated<T>(

@@ -2,15 +2,15 @@
 
 import type { DescEnum } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { FlowspanError, InvalidArgumentError } from "../errors.js";
-import { type NumberMode, RawJson, encodeJson } from "../json/values.js";
+import { type FlowspanError, InvalidArgumentError } from "../errors.js";
+import { encodeJson, type NumberMode, RawJson } from "../json/values.js";
 import {
   type FlowResult as FlowResultMessage,
   type ItemResult as ItemResultMessage,
-  Outcome as OutcomeNumber,
+  type Outcome as OutcomeNumber,
   ResultOrder as ResultOrderNumber,
   type RunStatus as RunStatusMessage,
-  RunStatus_Status as StatusNumber,
+  type RunStatus_Status as StatusNumber,
 } from "../v1/run_pb.js";
 import { CANCELLED_PAYLOAD, ItemResult, type Outcome, type ResultOrder, RunStatus, type RunStatusCode } from "../view/status.js";
 

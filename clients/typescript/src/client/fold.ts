@@ -6,11 +6,11 @@ import { EventKind, type Segment } from "../v1/event_pb.js";
 import {
   type ItemCounts,
   ItemResult,
+  isTerminal,
   type Outcome,
   type RunDescription,
   RunStatus,
   type RunStatusCode,
-  isTerminal,
 } from "../view/status.js";
 import { outcomeWord, statusWord, usOf } from "./convert.js";
 

@@ -9,6 +9,8 @@ export interface ResumingOwner<T> {
   open(): AnswerStream<T>;
   /** Whether the run is known to exist; before, the rules of a unary call hold. */
   isAccepted(): boolean;
+  /** Before it is accepted: whether it may be submitted again. */
+  mayRepeat?(): boolean;
   /** Whether nothing can come any more; asked when a stream ends before its run did. */
   isBehindTheEnd(): Promise<boolean>;
   /** Completes the details of an error before it is thrown. */
@@ -79,7 +81,7 @@ export class ResumingStream<T> {
   #mayGoOn(error: FlowspanError, lostMs: number): boolean {
     const { retry } = this.connection.options;
     if (this.connection.isClosed) return false;
-    if (!this.owner.isAccepted()) return error.retryable && this.#retry < retry.maxRetries;
+    if (!this.owner.isAccepted()) return error.retryable && this.#retry < retry.maxRetries && (this.owner.mayRepeat?.() ?? true);
     return mayResume(error) && lostMs <= retry.giveUpAfterMs;
   }
 }

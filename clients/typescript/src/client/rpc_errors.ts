@@ -2,7 +2,7 @@
 
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { FlowspanError, type Reason, UnavailableError, errorOfReason, isReason } from "../errors.js";
+import { errorOfReason, FlowspanError, isReason, type Reason, UnavailableError } from "../errors.js";
 
 const DOMAIN = "flowspan";
 
@@ -54,7 +54,8 @@ function isLostConnection(error: ConnectError): boolean {
   const text = error.rawMessage;
   if (/http\/2|premature|missing trailer|protocol error: missing|fetch failed|network|socket|terminated/i.test(text)) return true;
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && typeof cause.code === "string" && /^(E[A-Z]+|ERR_HTTP2_|UND_ERR_|ERR_STREAM_)/.test(cause.code)) return true;
+    if ("code" in cause && typeof cause.code === "string" && /^(E[A-Z]+|ERR_HTTP2_|UND_ERR_|ERR_STREAM_)/.test(cause.code))
+      return true;
     if (cause instanceof TypeError && /fetch/i.test(cause.message)) return true;
   }
   return false;

@@ -2,7 +2,7 @@
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { InvalidArgumentError } from "../errors.js";
-import { RawJson, encodeJsonBytes } from "../json/values.js";
+import { encodeJsonBytes, type RawJson } from "../json/values.js";
 import { DocumentFormat, type StoreFlowRequestSchema } from "../v1/flow_service_pb.js";
 import type { JsonValueSchema } from "../v1/json_value_pb.js";
 import type { RunOptionsSchema, SubmitRunStreamRequestSchema } from "../v1/run_service_pb.js";
@@ -91,7 +91,8 @@ export function wholeNumber(value: number | undefined, field: string): bigint | 
 }
 
 function durationOf(ms: number): { seconds: bigint; nanos: number } {
-  if (!Number.isFinite(ms)) throw new InvalidArgumentError(`deadlineMs must be a number, not ${ms}`, { details: { field: "deadlineMs" } });
+  if (!Number.isFinite(ms))
+    throw new InvalidArgumentError(`deadlineMs must be a number, not ${ms}`, { details: { field: "deadlineMs" } });
   const seconds = Math.floor(ms / 1000);
   return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) };
 }
@@ -165,7 +166,10 @@ const FORMATS: Readonly<Record<string, DocumentFormat>> = {
   yml: DocumentFormat.YAML,
 };
 
-export async function storeFlowRequest(flow: FlowDocument, wires: Wires): Promise<MessageInitShape<typeof StoreFlowRequestSchema>> {
+export async function storeFlowRequest(
+  flow: FlowDocument,
+  wires: Wires,
+): Promise<MessageInitShape<typeof StoreFlowRequestSchema>> {
   if (flow instanceof Uint8Array) return { document: flow, format: DocumentFormat.UNSPECIFIED };
   if (typeof flow !== "string") return { document: encodeJsonBytes(flow), format: DocumentFormat.JSON };
   const what = `${JSON.stringify(flow.slice(0, 200))} is neither a flow id (sha256: and 64 hexadecimal digits)`;

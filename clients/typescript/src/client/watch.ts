@@ -1,22 +1,24 @@
 // Following a run: results as they become durable.
 
-import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { FlowspanError, InvalidArgumentError } from "../errors.js";
 import { RawJson } from "../json/values.js";
 import {
+  RunService,
   type SubmitAndWatchRunRequest,
   SubmitAndWatchRunRequestSchema,
   type SubmitAndWatchRunResponse,
-  RunService,
   type WatchOptionsSchema,
   type WatchRunResponse,
 } from "../v1/run_service_pb.js";
-import { type ItemResult, type ResultOrder, type RunStatus, isTerminal } from "../view/status.js";
+import { type ItemResult, isTerminal, type ResultOrder, type RunStatus } from "../view/status.js";
 import type { AnswerStream, Connection } from "./connection.js";
 import { statusWord } from "./convert.js";
 import { type LoggedResult, RunFold } from "./fold.js";
 import { ResumingStream } from "./resuming.js";
 
+type WireOptions = Omit<MessageInitShape<typeof WatchOptionsSchema>, "$typeName" | "$unknown">;
+type Submission = Pick<MessageInitShape<typeof SubmitAndWatchRunRequestSchema>, "run">;
 type Message = WatchRunResponse | SubmitAndWatchRunResponse;
 
 export interface WatchOptions {
@@ -26,13 +28,15 @@ export interface WatchOptions {
   readonly order?: ResultOrder | undefined;
   /** Leave out everything but results, the run's description included: `status` stays undefined. */
   readonly resultsOnly?: boolean | undefined;
+  /** The execution that waits for the run: its slot in its component server is given back meanwhile. */
+  readonly taskToken?: string | undefined;
 }
 
 export interface WatchSetup extends WatchOptions {
   readonly runId?: string | undefined;
   /** A request that submits the run as well; repeated as it is until the run is known. */
-  readonly submission?: MessageInitShape<typeof SubmitAndWatchRunRequestSchema> | undefined;
-  readonly wire?: MessageInitShape<typeof WatchOptionsSchema> | undefined;
+  readonly submission?: Submission | undefined;
+  readonly wire?: WireOptions | undefined;
   readonly labels?: readonly string[] | undefined;
 }
 
@@ -47,6 +51,7 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
   readonly #byIndex: boolean;
   readonly #fold: RunFold;
   readonly #stream: ResumingStream<Message>;
+  readonly #options: WireOptions;
   readonly #submission: SubmitAndWatchRunRequest | undefined;
   /** Payloads are still in blobs. */
   #unread: LoggedResult[] = [];
@@ -73,12 +78,15 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
       });
     }
     this.#runId = runId;
-    this.#submission =
-      submission && create(SubmitAndWatchRunRequestSchema, submission);
+    const { wire, resultsOnly = false, taskToken = "" } = setup;
+    this.#options = { resultsOnly, taskToken, ...wire };
+    this.#submission = submission && create(SubmitAndWatchRunRequestSchema, { ...submission, options: this.#options });
     this.#fold = new RunFold(afterSeq, connection.numbers);
     this.#stream = new ResumingStream<Message>(connection, {
       open: () => this.#open(),
       isAccepted: () => this.#runId !== undefined,
+      // Without a key a repeated submit could make a second run.
+      mayRepeat: () => (submission?.run?.options?.requestId ?? "") !== "",
       isBehindTheEnd: () => this.#isBehindTheEnd(),
       locate: (error) => this.#located(error),
     });
@@ -229,14 +237,13 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
   }
 
   #open(): AnswerStream<Message> {
-    const options = { ...this.setup.wire, resultsOnly: this.setup.wire?.resultsOnly ?? this.setup.resultsOnly ?? false };
     if (this.#runId === undefined && this.#submission !== undefined) {
       return this.connection.openStream(RunService.method.submitAndWatchRun, this.#submission);
     }
     return this.connection.openStream(RunService.method.watchRun, {
       runId: this.#runId ?? "",
       afterSeq: BigInt(this.#fold.throughSeq),
-      options,
+      options: this.#options,
     });
   }
 

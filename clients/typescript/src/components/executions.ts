@@ -3,7 +3,7 @@
 import { NotFoundError } from "../errors.js";
 import { encodeJson } from "../json/values.js";
 import { ComponentContext } from "./context.js";
-import { CANCELLED, type Failure, TIMED_OUT, failureOf } from "./failures.js";
+import { CANCELLED, type Failure, failureOf, TIMED_OUT } from "./failures.js";
 import type { Found } from "./registry.js";
 import type { RunApi } from "./run_api.js";
 

@@ -1,7 +1,7 @@
 // What goes wrong in component code, as the error answers that a gateway understands.
 
 import { ERROR_TABLE, FlowspanError, InvalidArgumentError, type Reason } from "../errors.js";
-import { RawJson, encodeJson } from "../json/values.js";
+import { encodeJson, RawJson } from "../json/values.js";
 
 /** Data of an error is cut at 64 KiB by the gateway; a stack shall leave room for the author's data. */
 const MAX_STACK_CHARS = 8 * 1024;
@@ -81,7 +81,8 @@ function encodedDetails(details: Record<string, unknown>): string {
 
 /** The error answer for whatever left component code. */
 export function failureOf(thrown: unknown): Failure {
-  if (thrown instanceof InputError || (thrown instanceof FlowspanError && thrown.reason === "INVALID_VALUE")) return failure(thrown);
+  if (thrown instanceof InputError || (thrown instanceof FlowspanError && thrown.reason === "INVALID_VALUE"))
+    return failure(thrown);
   const details: Record<string, unknown> = { type: typeName(thrown) };
   let reason: Reason = "COMPONENT_FAILED";
   let message: string;

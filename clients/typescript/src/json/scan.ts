@@ -35,14 +35,14 @@ export function skipValue(text: string, at: number): number {
   if (first !== OPEN_BRACE && first !== OPEN_BRACKET) {
     for (;;) {
       const c = text.charCodeAt(at);
-      if (c !== c || c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET || c <= 0x20) return at;
+      if (Number.isNaN(c) || c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET || c <= 0x20) return at;
       at += 1;
     }
   }
   let depth = 0;
   for (;;) {
     const c = text.charCodeAt(at);
-    if (c !== c) throw new SyntaxError("a JSON text ends within a value");
+    if (Number.isNaN(c)) throw new SyntaxError("a JSON text ends within a value");
     if (c === QUOTE) {
       at = skipString(text, at);
       continue;

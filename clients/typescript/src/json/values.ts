@@ -1,6 +1,6 @@
 // JSON to and from values of the language, without losing what a double cannot hold.
 
-import { FlowspanError, InvalidValueError } from "../errors.js";
+import { type FlowspanError, InvalidValueError } from "../errors.js";
 import { skipSpace, skipString, skipValue } from "./scan.js";
 
 /**
@@ -170,7 +170,8 @@ class CarefulReader {
       this.#at = skipSpace(this.text, this.#at) + 1;
       const value = this.read();
       // An assignment would change the prototype.
-      if (name === "__proto__") Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
+      if (name === "__proto__")
+        Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
       else members[name] = value;
       this.#at = skipSpace(this.text, this.#at) + 1;
       if (this.text[this.#at - 1] === "}") return members;

@@ -1,6 +1,6 @@
 import { BaseClient, type ClientOptions as SharedOptions } from "../client/client.js";
 import { findTarget } from "./discovery.js";
-import { type Tls, grpcWires } from "./transport.js";
+import { grpcWires, type Tls } from "./transport.js";
 
 export interface ClientOptions extends SharedOptions {
   /** `unix:/path` or `host:port`; default: `FLOWSPAN_TARGET`, else the gateway that runs on this machine. */

@@ -1,6 +1,6 @@
 // How clients on a machine find the gateway that runs there: `servers/<pid>.json` in the user's runtime directory.
 
-import { accessSync, closeSync, constants, fstatSync, openSync, readFileSync, readdirSync, statSync, type Stats } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { UnavailableError } from "../errors.js";

@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
 import { connect } from "node:net";
-import { Http2SessionManager, createGrpcTransport } from "@connectrpc/connect-node";
 import type { Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { Wires } from "../client/connection.js";
 import { InvalidArgumentError } from "../errors.js";
 
@@ -15,8 +15,8 @@ const PING_INTERVAL_MS = 8_000;
 const PING_TIMEOUT_MS = 5_000;
 /** Room for what a watch gets while its reader is busy; the default of 64 KiB costs a round trip for each. */
 const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
-/** Watches of quiet runs have nothing to say for hours. */
-const IDLE_MS = 24 * 3_600_000;
+/** Of a connection without calls; the next call opens another. */
+const IDLE_MS = 15 * 60_000;
 
 /** TLS: true, or trusted root certificates in PEM. */
 export type Tls = boolean | string | Uint8Array;
@@ -50,7 +50,8 @@ export function grpcTransport(target: string, tls: Tls = false): { transport: Tr
   if (!URL.canParse(baseUrl)) throw badTarget(target);
   const sessionManager = new Http2SessionManager(
     baseUrl,
-    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, pingIdleConnection: true, idleConnectionTimeoutMs: IDLE_MS },
+    // Idle connections are not pinged but looked at before their next call: the manager would go on to ping one that was closed.
+    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS, idleConnectionTimeoutMs: IDLE_MS },
     nodeOptions,
   );
   const transport = createGrpcTransport({

@@ -1,7 +1,7 @@
 // What a run looks like from outside, in the words of the contract (docs/protocol/runs-methods.md).
 
 import { FlowspanError } from "../errors.js";
-import { type NumberMode, RawJson, encodeJson } from "../json/values.js";
+import { encodeJson, type NumberMode, RawJson } from "../json/values.js";
 
 export type RunStatusCode = "pending" | "running" | "success" | "failed" | "cancelled";
 /** An item that is cancelled has a failed FlowResult with the code CANCELLED. */

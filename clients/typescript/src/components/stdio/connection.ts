@@ -5,7 +5,7 @@
 
 import { FlowspanError, InvalidArgumentError } from "../../errors.js";
 import { rawElements, rawMembers } from "../../json/scan.js";
-import { RawJson, isPlain, oneLine, parseJson } from "../../json/values.js";
+import { isPlain, oneLine, parseJson, RawJson } from "../../json/values.js";
 import { VERSION } from "../../version.js";
 import {
   Execution,
@@ -13,9 +13,9 @@ import {
   Executions,
   type Facts,
   type Host,
-  type Origin,
   isPromise,
   noComponent,
+  type Origin,
   outputOf,
 } from "../executions.js";
 import { type Failure, failure, failureOf } from "../failures.js";
@@ -268,7 +268,8 @@ export class StdioConnection implements Host {
       const call = calls[i];
       if (call === undefined) continue;
       const input = raw === undefined ? call[3] : inputOf(raw[i] ?? "null", component);
-      if (component.takesContext) this.#executions.begin(new Execution(call[0], found, origin, timeoutMs, call[1], call[2]), input);
+      if (component.takesContext)
+        this.#executions.begin(new Execution(call[0], found, origin, timeoutMs, call[1], call[2]), input);
       else this.#callPlain(call, input, found, origin, timeoutMs);
       if (this.#outputs.length >= EARLY_FLUSH_ANSWERS) this.#flush();
     }

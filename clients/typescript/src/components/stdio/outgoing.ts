@@ -1,8 +1,16 @@
 // Our requests to the gateway: a window, a bounded wait for each, and repetition when the gateway is overloaded.
 
-import { ERROR_TABLE, FlowspanError, RequestCancelledError, TimeoutError, UnavailableError, errorOfReason, isReason } from "../../errors.js";
-import type { Reason } from "../../errors.js";
 import { sleep } from "../../client/retry.js";
+import type { Reason } from "../../errors.js";
+import {
+  ERROR_TABLE,
+  errorOfReason,
+  FlowspanError,
+  isReason,
+  RequestCancelledError,
+  TimeoutError,
+  UnavailableError,
+} from "../../errors.js";
 
 /** Requests that may be open at once, open-ended waits not counted; a gateway refuses more. */
 const WINDOW = 1_024;
@@ -151,5 +159,8 @@ function errorFromWire(wire: unknown): FlowspanError {
   const { reason: named, domain: _, ...details } = known;
   if (isReason(named) && ERROR_TABLE[named].jsonrpc === code) return errorOfReason(named, text, { details, fromPeer: true });
   const reason = typeof code === "number" ? REASON_OF_CODE.get(code) : undefined;
-  return errorOfReason(reason ?? "INTERNAL", text, { details: reason === undefined ? { ...details, code } : details, fromPeer: true });
+  return errorOfReason(reason ?? "INTERNAL", text, {
+    details: reason === undefined ? { ...details, code } : details,
+    fromPeer: true,
+  });
 }

@@ -2,6 +2,7 @@
 
 import { closeSync, constants, createReadStream, fstatSync, openSync } from "node:fs";
 import { Socket, type SocketConstructorOpts } from "node:net";
+import { devNull } from "node:os";
 import type { Writable } from "node:stream";
 import type { Registry } from "../registry.js";
 import { StdioConnection } from "./connection.js";
@@ -12,7 +13,7 @@ const MAX_UNWRITTEN_BYTES = 64 * 1024 * 1024;
 /** How long executions may go on after the end of stdin where somebody still reads the answers; also for writing the last ones. */
 const LAST_ANSWERS_MS = 1_000;
 /** After the gateway has gone, how long other work of the process may take. */
-const EXIT_GRACE_MS = 5_000;
+const EXIT_GRACE_MS = 2_000;
 const PARENT_POLL_MS = 500;
 const NEWLINE = 0x0a;
 
@@ -160,8 +161,8 @@ export class LineCutter {
 /**
  * Take stdout for the wire. Whatever prints there from here on, in this process or a child, goes to stderr.
  *
- * The descriptor is moved where the system has a name for it: the pipe is opened anew, and number 1 becomes a second stderr. Elsewhere
- * only what goes through `process.stdout` is turned aside.
+ * The descriptor is moved where the system has a name for it: the pipe is opened anew, and number 1 becomes a second stderr (nothing,
+ * where stderr is a socket). Elsewhere only what goes through `process.stdout` is turned aside.
  */
 function takeOverStdout(): Writable {
   const wire = moveStdout();
@@ -184,20 +185,24 @@ function moveStdout(): number | undefined {
   const names = process.platform === "linux" ? "/proc/self/fd" : "/dev/fd";
   try {
     const wire = openSync(`${names}/1`, constants.O_WRONLY | constants.O_NONBLOCK);
-    try {
-      // Shows that stderr can be opened, before number 1 is given up.
-      closeSync(openSync(`${names}/2`, constants.O_WRONLY | constants.O_APPEND));
-      closeSync(1);
-      // The lowest free number is given to what is opened next: 1, as 0 is stdin.
-      openSync(`${names}/2`, constants.O_WRONLY | constants.O_APPEND);
-      return wire;
-    } catch {
-      closeSync(wire);
-    }
+    const log = isOpenable(`${names}/2`) ? `${names}/2` : devNull;
+    closeSync(1);
+    // The lowest free number is given to what is opened next: 1, as 0 is stdin.
+    openSync(log, constants.O_WRONLY | constants.O_APPEND);
+    return wire;
   } catch {
     // A socket cannot be opened by name, and some systems have no names.
   }
   return undefined;
+}
+
+function isOpenable(path: string): boolean {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_APPEND));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isPollable(fd: number): boolean {

@@ -2,8 +2,8 @@
 
 import { FlowspanError, InvalidArgumentError } from "../../errors.js";
 import { rawElements, rawMembers } from "../../json/scan.js";
-import { type NumberMode, encodeJson, parseJson } from "../../json/values.js";
-import { type ItemResult, type ResultOrder, type RunStatus, byIndex } from "../../view/status.js";
+import { encodeJson, type NumberMode, parseJson } from "../../json/values.js";
+import { byIndex, type ItemResult, type ResultOrder, type RunStatus } from "../../view/status.js";
 import type { GetRunOptions, RunApi, RunWatch, SubmitRunOptions } from "../run_api.js";
 import type { Outgoing, RequestOptions } from "./outgoing.js";
 import { itemFromWire, statusFromWire } from "./wire_status.js";
@@ -77,7 +77,8 @@ export class StdioRunApi implements RunApi {
         ? { data: Buffer.from(data).toString("base64"), blob_type: "binary" }
         : { data, blob_type: blobType ?? "data" };
     const { blob_id: blobId } = JSON.parse(await this.request("blobs/put", members)) as { blob_id?: unknown };
-    if (typeof blobId !== "string") throw new FlowspanError("the gateway's answer to blobs/put has no id", { reason: "PARSE_ERROR" });
+    if (typeof blobId !== "string")
+      throw new FlowspanError("the gateway's answer to blobs/put has no id", { reason: "PARSE_ERROR" });
     return blobId;
   }
 
@@ -98,7 +99,12 @@ export class StdioRunApi implements RunApi {
     this.outgoing.notify(method, params);
   }
 
-  async #askForRun(method: string, members: object, wait: boolean | undefined, timeoutMs: number | undefined): Promise<RunStatus> {
+  async #askForRun(
+    method: string,
+    members: object,
+    wait: boolean | undefined,
+    timeoutMs: number | undefined,
+  ): Promise<RunStatus> {
     const bound = timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs + WAIT_MARGIN_MS;
     const answer = await this.request(method, members, wait === true ? { timeoutMs: bound, openEnded: true } : {});
     return statusFromWire(answer, this.asker.numbers);
@@ -225,7 +231,11 @@ class StdioRunWatch implements RunWatch {
       this.#error = new FlowspanError("a runs/event of the gateway cannot be read", { reason: "PARSE_ERROR", cause });
     }
     this.cursor = Math.max(this.cursor, Number(members.get("cursor") ?? 0));
-    if ((this.#held.length > MAX_HELD_ITEMS || this.#heldChars > MAX_HELD_CHARS) && !this.#isPaused && this.#watchId !== undefined) {
+    if (
+      (this.#held.length > MAX_HELD_ITEMS || this.#heldChars > MAX_HELD_CHARS) &&
+      !this.#isPaused &&
+      this.#watchId !== undefined
+    ) {
       this.#isPaused = true;
       this.api.notify("$/cancelRequest", `{"id":${this.#watchId}}`);
     }

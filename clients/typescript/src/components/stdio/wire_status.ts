@@ -2,7 +2,7 @@
 
 import { FlowspanError } from "../../errors.js";
 import { rawElements, rawMembers } from "../../json/scan.js";
-import { type NumberMode, RawJson, encodeJson } from "../../json/values.js";
+import { encodeJson, type NumberMode, RawJson } from "../../json/values.js";
 import { ItemResult, type Outcome, RunStatus, type RunStatusCode } from "../../view/status.js";
 
 interface WireStatus {
