@@ -46,6 +46,13 @@ func TestJSONKeepsWhatItIsGiven(t *testing.T) {
 		if err != nil || string(got) != text {
 			t.Errorf("%s became %s (%v)", text, got, err)
 		}
+		var ordered Ordered
+		if err := Unmarshal([]byte(text), &ordered); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Marshal([]any{ordered}); err != nil || string(got) != "["+text+"]" {
+			t.Errorf("%s became %s (%v)", text, got, err)
+		}
 		raw, err := Marshal(json.RawMessage(text))
 		if err != nil || string(raw) != text {
 			t.Errorf("%s became %s (%v)", text, raw, err)
@@ -64,6 +71,32 @@ func TestJSONKeepsWhatItIsGiven(t *testing.T) {
 		if Unmarshal([]byte(bad), &value) == nil {
 			t.Errorf("%q was taken", bad)
 		}
+	}
+}
+
+func TestOrderedKeepsTheOrderOfMembers(t *testing.T) {
+	const text = `{"b":1,"a":{"z":[{"y":1.0,"x":null}],"c":"<>"},"é":2,"":3,"b":4,"10":5,"9":6}`
+	var value struct{ In Ordered }
+	if err := json.Unmarshal([]byte(`{"In":`+text+`}`), &value); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Marshal(value.In); err != nil || string(got) != text {
+		t.Errorf("%s became %s (%v)", text, got, err)
+	}
+	object := value.In.Value.(Object)
+	if b, there := object.Get("b"); !there || b != json.Number("4") {
+		t.Errorf("b is %v", b)
+	}
+	if _, there := object.Get("none"); there {
+		t.Error("there is a member that is not there")
+	}
+	for _, bad := range []string{"", "{", "[1", "[1] 2", `{"a"}`} {
+		if (&Ordered{}).UnmarshalJSON([]byte(bad)) == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+	if _, err := Marshal(Object{{"f", math.NaN()}}); !errors.Is(err, InvalidValue) {
+		t.Errorf("NaN was written: %v", err)
 	}
 }
 

@@ -255,9 +255,9 @@ func (p *program) connect(ctx context.Context, asked *command) (any, error) {
 	return object{"sdk": "flowspan-go", "version": flowspan.Version}, nil
 }
 
-// valueOf reads a text into what users have: numbers as json.Number.
+// valueOf reads a text into values that users have, which are as exact as the text.
 func valueOf(text string) (any, error) {
-	var value any
+	var value flowspan.Ordered
 	if err := flowspan.Unmarshal([]byte(text), &value); err != nil {
 		return nil, flowspan.NewError(flowspan.ParseError, err.Error(), nil)
 	}
@@ -351,11 +351,15 @@ func (p *program) watch(ctx context.Context, client *flowspan.Client, asked *com
 		}
 		p.write(object{"id": asked.ID, "event": object{"result": resultOf(&result), "cursor": watch.Cursor()}})
 	}
-	status, err := client.GetRun(ctx, asked.RunID, nil)
-	if err != nil {
-		return nil, err
+	// A watch from a cursor on does not see the run's first event, which the status is made of.
+	status := watch.Status()
+	if status == nil {
+		var err error
+		if status, err = client.GetRun(ctx, asked.RunID, nil); err != nil {
+			return nil, err
+		}
 	}
-	return object{"status": status.Status.String(), "cursor": watch.Cursor()}, nil
+	return object{"status": statusOf(status), "cursor": watch.Cursor()}, nil
 }
 
 func listRuns(ctx context.Context, client *flowspan.Client, asked *command) (any, error) {

@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-func echo(_ context.Context, input any) (any, error) { return input, nil }
+func echo(_ context.Context, input flowspan.Ordered) (flowspan.Ordered, error) { return input, nil }
 
 func facts(ctx context.Context, _ any) (map[string]any, error) {
 	x := components.ExecutionOf(ctx)
@@ -57,19 +57,23 @@ func facts(ctx context.Context, _ any) (map[string]any, error) {
 }
 
 type failInput struct {
-	Kind    string `json:"kind"`
-	Message string `json:"message"`
-	Data    any    `json:"data"`
+	Kind    string            `json:"kind"`
+	Message string            `json:"message"`
+	Data    *flowspan.Ordered `json:"data"`
 }
 
 func fail(_ context.Context, input failInput) (any, error) {
+	var data any
+	if input.Data != nil {
+		data = *input.Data
+	}
 	switch input.Kind {
 	case "invalid_input":
-		return nil, components.InvalidInput(input.Message, input.Data)
+		return nil, components.InvalidInput(input.Message, data)
 	case "failed":
-		return nil, components.Failed(input.Message, input.Data)
+		return nil, components.Failed(input.Message, data)
 	case "unavailable":
-		return nil, &components.Error{Message: input.Message, Code: flowspan.CodeResourceUnavailable, Data: input.Data}
+		return nil, &components.Error{Message: input.Message, Code: flowspan.CodeResourceUnavailable, Data: data}
 	case "crash_in_code":
 		panic(errors.New(input.Message))
 	}
@@ -126,7 +130,7 @@ func exit(ctx context.Context, input struct{ Below int }) (int, error) {
 	return attempt, nil
 }
 
-func put(ctx context.Context, input any) (map[string]any, error) {
+func put(ctx context.Context, input flowspan.Ordered) (map[string]any, error) {
 	x := components.ExecutionOf(ctx)
 	blobID, err := x.PutBlob(ctx, input, flowspan.BlobData)
 	if err != nil {
@@ -136,7 +140,7 @@ func put(ctx context.Context, input any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var data any
+	var data flowspan.Ordered
 	if err := blob.Decode(&data); err != nil {
 		return nil, err
 	}
@@ -144,9 +148,9 @@ func put(ctx context.Context, input any) (map[string]any, error) {
 }
 
 type subRunInput struct {
-	FlowID         string `json:"flow_id"`
-	Inputs         []any  `json:"inputs"`
-	MaxConcurrency int    `json:"max_concurrency"`
+	FlowID         string             `json:"flow_id"`
+	Inputs         []flowspan.Ordered `json:"inputs"`
+	MaxConcurrency int                `json:"max_concurrency"`
 }
 
 func subRun(ctx context.Context, input subRunInput) (map[string]any, error) {
@@ -161,7 +165,7 @@ func subRun(ctx context.Context, input subRunInput) (map[string]any, error) {
 	for _, result := range status.Results {
 		described := map[string]any{"itemIndex": result.ItemIndex, "outcome": result.Outcome.String()}
 		if result.Outcome == flowspan.OutcomeSuccess {
-			var value any
+			var value flowspan.Ordered
 			if err := result.Decode(&value); err != nil {
 				return nil, err
 			}
@@ -195,6 +199,6 @@ var counted atomic.Int64
 
 func count(context.Context, any) (int64, error) { return counted.Add(1), nil }
 
-func user(ctx context.Context, input any) (map[string]any, error) {
+func user(ctx context.Context, input flowspan.Ordered) (map[string]any, error) {
 	return map[string]any{"id": components.ExecutionOf(ctx).Parameter("id"), "input": input}, nil
 }
