@@ -41,9 +41,11 @@ class Service(Protocol):
 
 
 class RequestReader(Generic[MessageT]):
-    """The messages of a caller's stream, one after the other."""
+    """The messages of a caller's stream, one after the other. `tells_breaks`: a stream that broke is told from one that was
+    closed; only while nothing was answered yet."""
 
-    def __init__(self, context: Context, message_class: type[MessageT]) -> None:
+    def __init__(self, context: Context, message_class: type[MessageT], *, tells_breaks: bool = True) -> None:
+        self._tells_breaks: Final = tells_breaks
         self._context: Final = context
         self._message_class: Final = message_class
 
@@ -80,7 +82,8 @@ class RequestReader(Generic[MessageT]):
             return data
         # A stream that broke reads like one that was closed. The caller's headers are due anyway, and gRPC refuses to
         # send them on a call that is dead.
-        await self._context.send_initial_metadata(())
+        if self._tells_breaks:
+            await self._context.send_initial_metadata(())
         return None
 
 
@@ -149,7 +152,7 @@ def _handler(
     async def both_streams(_requests: object, context: Context) -> None:
         try:
             call = read_call(context, is_authenticated=is_authenticated)
-            await implementation(RequestReader(context, request_class), call, context.write)
+            await implementation(RequestReader(context, request_class, tells_breaks=False), call, context.write)
         except Exception as error:
             await _end(context, error, name)
 

@@ -6,31 +6,35 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from flowspan.errors import FlowspanError, Reason
 from flowspan.v1 import worker_service_pb2 as pb
 from gateway.grpc_server.handlers import Write
-from gateway.workers.worker import AWAY_S
 from runtime_core.calls import CallTemplate, ComponentCall
 
 MESSAGE_BYTES: Final = 1 << 20
 """Inputs of one message, unless a single one is larger."""
 MESSAGE_CALLS: Final = 1_024
-WRITE_TIMEOUT_S: Final = AWAY_S
-"""A worker that takes nothing for so long is as good as gone."""
 
 
 class StreamLink:
     """`gateway.workers.worker.WorkerLink` over a gRPC stream. `pump` is the one who writes.
 
+    Args:
+        write_timeout_s: a worker that takes nothing for so long is as good as gone.
+
     Attributes:
         closed_because: why the gateway has ended the stream; None while it goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, write_timeout_s: float) -> None:
+        self._write_timeout_s = write_timeout_s
         self.closed_because: str | None = None
         self._calls: dict[int, ComponentCall] = {}
         self._cancels: list[int] = []
         self._others: list[pb.ConnectResponse] = []
         self._acknowledge = 0
+        self._owes_beat = False
+        self._said_calls = False
         self._news = asyncio.Event()
 
     # --- WorkerLink
@@ -64,6 +68,11 @@ class StreamLink:
         self._others.append(message)
         self._news.set()
 
+    def beat(self) -> None:
+        """Answer a heartbeat; several at once are answered once."""
+        self._owes_beat = True
+        self._news.set()
+
     def acknowledge(self, sequence: int) -> None:
         """Results up to here were taken over."""
         self._acknowledge = max(self._acknowledge, sequence)
@@ -73,14 +82,18 @@ class StreamLink:
         """Write what piles up, one message after the other, until the stream is closed and all is said.
 
         Raises:
-            TimeoutError: the worker takes nothing any more.
+            FlowspanError: (UNAVAILABLE) the worker takes nothing any more.
         """
         while True:
             await self._news.wait()
             self._news.clear()
             while (message := self._next()) is not None:
-                async with asyncio.timeout(WRITE_TIMEOUT_S):
-                    await write(message.SerializeToString())
+                try:
+                    async with asyncio.timeout(self._write_timeout_s):
+                        await write(message.SerializeToString())
+                except TimeoutError:
+                    what = f"nothing was read from this stream for {self._write_timeout_s:g} s; connect again"
+                    raise FlowspanError(what, reason=Reason.UNAVAILABLE) from None
             if self.closed_because is not None:
                 return
 
@@ -90,10 +103,15 @@ class StreamLink:
         if self._cancels:
             cancels, self._cancels = self._cancels, []
             return pb.ConnectResponse(cancel=pb.WorkerCancel(executions=cancels))
-        if self._calls and self.closed_because is None:
+        if self._owes_beat:
+            self._owes_beat = False
+            return _HEARTBEAT
+        # In turns: however many executions there are, the worker may forget its results.
+        if self._calls and self.closed_because is None and not (self._said_calls and self._acknowledge):
+            self._said_calls = True
             return pb.ConnectResponse(execute=self._take_calls())
         if self._acknowledge:
-            through, self._acknowledge = self._acknowledge, 0
+            through, self._acknowledge, self._said_calls = self._acknowledge, 0, False
             return pb.ConnectResponse(acknowledged=pb.WorkerAcknowledged(through_sequence=through))
         return None
 
@@ -115,6 +133,9 @@ class StreamLink:
         for call in taken:
             groups.setdefault(call.template, []).append(call)
         return pb.WorkerExecute(batches=[_batch(template, calls) for template, calls in groups.items()])
+
+
+_HEARTBEAT: Final = pb.ConnectResponse(heartbeat=pb.GatewayHeartbeat())
 
 
 def _batch(template: CallTemplate, calls: Sequence[ComponentCall]) -> pb.WorkerBatch:

@@ -15,8 +15,9 @@ from gateway.catalog import OfferedComponent
 from gateway.grpc_server.call import Call
 from gateway.grpc_server.handlers import RequestReader, Write
 from gateway.grpc_server.worker_link import StreamLink
+from gateway.workers.paths import PathPattern
 from gateway.workers.queue import Joined, WorkerQueue
-from gateway.workers.worker import AWAY_S, HEARTBEAT_S, MAX_CAPACITY, Worker, WorkerHello
+from gateway.workers.worker import MAX_CAPACITY, Worker, WorkerHello
 from runtime_core.calls import CallNaming
 
 PROTOCOL_VERSION: Final = 1
@@ -25,7 +26,8 @@ MAX_WORKER_ID_CHARS: Final = 64
 MAX_MESSAGE_CHARS: Final = 4_096
 """Of a failure's message."""
 MAX_COMPONENTS: Final = 10_000
-MAX_HELD: Final = 4 * MAX_CAPACITY
+MAX_HELD: Final = 1_000_000
+"""Those that wait for sub-runs hold no slot, so this has little to do with capacity."""
 
 
 class WorkerService:
@@ -53,38 +55,38 @@ class WorkerService:
         if first is None:
             return
         queue, hello = self._read_hello(first)
-        link = StreamLink()
+        link = StreamLink(queue.away_s)
         joined = queue.join(hello, link)
         link.say(pb.ConnectResponse(welcome=self._welcome(queue, joined)))
         worker = joined.worker
-        in_order = False
         pump = asyncio.get_running_loop().create_task(link.pump(write))
         listen = asyncio.get_running_loop().create_task(self._listen(requests, queue, worker, link))
         try:
             await asyncio.wait((pump, listen), return_when=asyncio.FIRST_COMPLETED)
-            if listen.done():
-                in_order = listen.result()
-            if pump.done():
-                pump.result()
+            for task in (listen, pump):
+                if task.done():
+                    task.result()
         finally:
             for task in (pump, listen):
                 task.cancel()
             await asyncio.gather(pump, listen, return_exceptions=True)
-            queue.on_disconnected(worker, link, in_order=in_order)
-        if link.closed_because is not None and not in_order:
+            queue.on_disconnected(worker, link)
+        if link.closed_because is not None:
             raise FlowspanError(f"the stream is over: {link.closed_because}", reason=Reason.UNAVAILABLE)
 
     async def _listen(
         self, requests: RequestReader[pb.ConnectRequest], queue: WorkerQueue, worker: Worker, link: StreamLink
-    ) -> bool:
-        """True when the worker has closed its side in order."""
-        while (message := await requests.next(AWAY_S)) is not None:
+    ) -> None:
+        """Until the worker has closed its side, or another stream of it has taken over."""
+        while (message := await requests.next(queue.away_s)) is not None:
+            if worker.link is not link:
+                return
             queue.heard(worker)
             kind = message.WhichOneof("message")
             if kind == "results":
                 self._take_results(queue, worker, link, message.results)
             elif kind == "heartbeat":
-                link.say(_HEARTBEAT)
+                link.beat()
                 if message.heartbeat.started:
                     queue.on_started(worker, message.heartbeat.started)
             elif kind == "progress":
@@ -96,7 +98,6 @@ class WorkerService:
                 queue.on_leaving(worker, message.leaving.given_back)
             elif kind == "hello":
                 raise InvalidArgumentError("hello is the first message, and only that; open another stream", field="hello")
-        return True
 
     def _take_results(self, queue: WorkerQueue, worker: Worker, link: StreamLink, results: pb.WorkerResults) -> None:
         if len(results.executions) != len(results.outputs):
@@ -150,15 +151,12 @@ class WorkerService:
         return pb.WorkerWelcome(
             protocol_version=PROTOCOL_VERSION,
             session=queue.session,
-            heartbeat_seconds=HEARTBEAT_S,
-            away_seconds=AWAY_S,
+            heartbeat_seconds=queue.heartbeat_s,
+            away_seconds=queue.away_s,
             token_prefix=self._naming.token_prefix,
             span_prefix=self._naming.span_prefix,
             unwanted=sorted(joined.unwanted),
         )
-
-
-_HEARTBEAT: Final = pb.ConnectResponse(heartbeat=pb.GatewayHeartbeat())
 
 
 def _components(listed: Sequence[pb.WorkerComponent]) -> Iterator[tuple[str, OfferedComponent]]:
@@ -169,6 +167,7 @@ def _components(listed: Sequence[pb.WorkerComponent]) -> Iterator[tuple[str, Off
             what = "a component needs a name" if name == "/" else f"component {printable(name)!r} is named twice"
             raise InvalidArgumentError(what, field="components")
         names.add(name)
+        PathPattern(name)  # refuses what cannot be matched
         for schema in (one.input_schema, one.output_schema):
             if schema.json:
                 check_payload(schema.json)

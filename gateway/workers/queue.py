@@ -20,8 +20,9 @@ from flowspan.jsonrpc import WireError, printable
 from gateway.call_failures import call_failure, too_long
 from gateway.catalog import OfferedComponent, PluginHealth, PluginStatus
 from gateway.workers.sharing import share_out
-from gateway.workers.worker import AWAY_S, QueueSettings, Worker, WorkerHello, WorkerLink
-from runtime_core.calls import CallFailure, CallResult, ComponentCall
+from gateway.workers.told_crashes import SKIP_CODE, tells_crash
+from gateway.workers.worker import QueueSettings, Worker, WorkerHello, WorkerLink
+from runtime_core.calls import CallFailure, CallResult, CallSkip, ComponentCall
 from runtime_core.ports import EngineSink, SinkFactory
 
 _log = structlog.get_logger("flowspan.workers")
@@ -30,6 +31,8 @@ TICK_S: Final = 1.0
 """How often silence is looked for."""
 CANCEL_ACK_S: Final = 1.0
 MAX_WORKERS: Final = 10_000
+MAX_INPUT_BYTES: Final = 3_500_000
+"""Of one execution: what fits a message that every client takes, beside its frame."""
 MAX_REMEMBERED_LOSSES: Final = 65_536
 """Executions whose worker was lost once; beyond it the oldest are forgotten."""
 
@@ -64,10 +67,14 @@ class WorkerQueue:
         self.session: Final = session
         self._name: Final = settings.name
         self._sink_factory = sink
+        self.heartbeat_s: Final = settings.heartbeat_s
+        self.away_s: Final = settings.away_s
         self._max_output_bytes = settings.max_output_bytes
         self._clock = clock
         self._workers: dict[str, Worker] = {}
+        self._holders: dict[int, Worker] = {}
         self._waiting: list[ComponentCall] = []
+        self._waiting_alone: list[ComponentCall] = []
         self._early: list[CallResult] = []
         self._early_losses: list[ComponentCall] = []
         self._losses: OrderedDict[LossKey, None] = OrderedDict()
@@ -82,7 +89,7 @@ class WorkerQueue:
 
     def open(self) -> None:
         """Begin to look for silence; in the loop."""
-        self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._tick_timer = asyncio.get_running_loop().call_later(min(TICK_S, self.away_s / 4), self._tick)
 
     async def close(self, grace_s: float = 0.0) -> None:
         """Workers get nothing new and may answer for `grace_s`; then the streams end."""
@@ -122,14 +129,19 @@ class WorkerQueue:
                 known.link.close("the worker has connected again")
             unseen = [number for number in known.calls if number not in hello.held]
             known.connect(hello, link, now_s)
-            never_tried = [call for number in unseen if (call := known.take(number)) is not None]
+            never_tried = [call for number in unseen if (call := self._take(known, number)) is not None]
             if never_tried:  # they were lost with the old stream, and the worker has never had them
                 self._lose_soon(never_tried)
             unwanted = frozenset(hello.held - known.calls.keys() - known.overdue)
             _log.info("worker_returned", queue=self.queue, worker=printable(known.id), held=len(known.calls))
             self._slots_soon()
             return Joined(known, unwanted)
-        if known is not None:
+        if known is not None and not self._is_well(known):
+            # It has not seen the welcome to its hello, and nothing that came behind it.
+            if known.link is not None:
+                known.link.close("the worker has connected again")
+            self._lose(known, "has begun anew")
+        elif known is not None:
             raise InvalidArgumentError("another worker has this worker_id; choose one unlike any other's", field="workerId")
         if len(self._workers) >= MAX_WORKERS:
             raise FlowspanError(
@@ -150,20 +162,30 @@ class WorkerQueue:
         """Executions ended. Those that the worker does not hold are late, and nobody waits for them."""
         results: list[CallResult] = []
         for number, output in outputs:
-            call = worker.take(number)
+            call = self._take(worker, number)
             if call is not None:
                 fits = len(output) <= self._max_output_bytes
                 results.append((call, output if fits else too_long("output", self._max_output_bytes, len(output))))
+        crashed: list[ComponentCall] = []
+        crash: CallFailure | None = None
         for number, error in failures:
-            call = worker.take(number)
-            if call is not None:
-                results.append((call, call_failure(error, "flowspan")))
+            call = self._take(worker, number)
+            if call is None:
+                continue
+            failure = call_failure(error, "flowspan")
+            if tells_crash(error):
+                crash = failure
+                crashed.append(call)
+            elif error.code == SKIP_CODE:
+                results.append((call, CallSkip(error.message or None)))
+            else:
+                results.append((call, failure))
         if self._cancels:
             self._settle_cancels()
         if results:
             self._sink().on_results(results)
-        elif self._waiting:
-            self._slots_soon()
+        if crash is not None:
+            self._sink().on_crash(self, crashed, (), crash)
         self._after_end(worker)
 
     def on_progress(self, worker: Worker, number: int, fraction: float, message: str) -> None:
@@ -183,7 +205,7 @@ class WorkerQueue:
         for _, numbers, _ in [entry for entry in self._cancels if entry[0] is worker]:
             numbers -= confirmed
         failure = CallFailure(FlowErrorCode.CANCELLED, "the run was cancelled before the call began")
-        results: list[CallResult] = [(call, failure) for number in dropped if (call := worker.take(number)) is not None]
+        results: list[CallResult] = [(call, failure) for number in dropped if (call := self._take(worker, number)) is not None]
         self._settle_cancels()
         if results:
             self._sink().on_results(results)
@@ -192,26 +214,26 @@ class WorkerQueue:
     def on_leaving(self, worker: Worker, given_back: Iterable[int]) -> None:
         """The worker takes nothing new; `given_back` were never begun."""
         worker.is_leaving = True
-        calls = [call for number in given_back if (call := worker.take(number)) is not None]
+        calls = [call for number in given_back if (call := self._take(worker, number)) is not None]
+        self._settle_cancels()
         _log.info("worker_leaves", queue=self.queue, worker=printable(worker.id), held=len(worker.calls), given_back=len(calls))
         if calls:
             failure = CallFailure(FlowErrorCode.UNREACHABLE, f"worker {printable(worker.id)} gave the call back")
             self._sink().on_crash(self, (), calls, failure)
         self._after_end(worker)
 
-    def on_disconnected(self, worker: Worker, link: WorkerLink, *, in_order: bool) -> None:
-        """The stream ended. `in_order`: the worker closed it, and comes back with nothing of what it held."""
+    def on_disconnected(self, worker: Worker, link: WorkerLink) -> None:
+        """The stream ended. A worker that leaves has ended with it; any other may come back and go on with what it holds."""
         if worker.link is not link:
             return  # it has connected again
         unwritten = link.unwritten()
-        unsent = [call for number in unwritten if (call := worker.take(number)) is not None]
+        unsent = [call for number in unwritten if (call := self._take(worker, number)) is not None]
         worker.link = None
-        worker.heard_s = self._clock()
         if unsent:
             failure = CallFailure(FlowErrorCode.UNREACHABLE, f"worker {printable(worker.id)} lost its connection")
             self._sink().on_crash(self, (), unsent, failure)
         self._settle_cancels()
-        if in_order or not worker.calls:
+        if worker.is_leaving or not worker.calls:
             self._lose(worker, "closed its connection")
         else:
             _log.warning("worker_away", queue=self.queue, worker=printable(worker.id), held=len(worker.calls))
@@ -255,15 +277,23 @@ class WorkerQueue:
         self._assign([*self._waiting, *calls] if self._waiting else calls)
 
     def can_start_alone(self) -> bool:
-        return self._idle_worker() is not None
+        return not self._waiting_alone and any(self._idle_workers())
 
     def start_alone(self, calls: Sequence[ComponentCall]) -> None:
-        worker = self._idle_worker()
-        if worker is None or not all(worker.offers(call.template.component) for call in calls):
-            self._lose_soon(list(calls))
+        component = calls[0].template.component
+        able = [worker for worker in self._idle_workers() if worker.offers(component)]
+        if not able:
+            if any(worker.offers(component) for worker in self._workers.values()):
+                self._waiting_alone = list(calls)  # nothing new starts meanwhile, so one of those will be idle
+            else:
+                self._refuse(component, calls)
             return
-        self._give(worker, calls)
-        worker.alone.update(call.number for call in calls)
+        worker = min(able, key=lambda one: one.given)
+        ours = [call for call in calls if worker.offers(call.template.component)]
+        self._give(worker, ours)
+        worker.alone.update(call.number for call in ours if call.number in worker.calls)
+        if len(ours) < len(calls):
+            self._lose_soon([call for call in calls if call.number not in worker.calls])
 
     def park(self, call: ComponentCall) -> None:
         worker = self._worker_of(call)
@@ -280,11 +310,12 @@ class WorkerQueue:
         return True
 
     def time_out(self, calls: Sequence[ComponentCall]) -> None:
+        self._forget_waiting(calls)
         for call in calls:
             worker = self._worker_of(call)
             if worker is None:
                 continue
-            worker.take(call.number)
+            self._take(worker, call.number)
             if worker.link is not None and not worker.link.withdraw((call.number,)):
                 # It may hang there, and then it holds its slot until the worker says otherwise.
                 worker.overdue.add(call.number)
@@ -294,10 +325,7 @@ class WorkerQueue:
         loop = asyncio.get_running_loop()
         unconfirmed: asyncio.Future[int] = loop.create_future()
         by_worker: dict[Worker, set[int]] = {}
-        waiting = {id(call) for call in calls} & {id(call) for call in self._waiting}
-        if waiting:
-            self._end_early([call for call in self._waiting if id(call) in waiting], _NEVER_BEGAN)
-            self._waiting = [call for call in self._waiting if id(call) not in waiting]
+        self._end_early(self._forget_waiting(calls), _NEVER_BEGAN)
         for call in calls:
             worker = self._worker_of(call)
             if worker is not None:
@@ -307,10 +335,13 @@ class WorkerQueue:
                 worker.cancelled |= numbers
                 continue
             unwritten = worker.link.withdraw(numbers)
-            self._end_early([held for number in unwritten if (held := worker.take(number)) is not None], _NEVER_BEGAN)
+            self._end_early([held for number in unwritten if (held := self._take(worker, number)) is not None], _NEVER_BEGAN)
             numbers -= unwritten
             if numbers:
                 worker.link.cancel(sorted(numbers))
+        if not any(by_worker.values()):
+            unconfirmed.set_result(0)
+            return unconfirmed
         self._cancels += [(worker, numbers, unconfirmed) for worker, numbers in by_worker.items()]
         self._settle_cancels()
         if not unconfirmed.done():
@@ -346,7 +377,7 @@ class WorkerQueue:
         workers = self._workers.values()
         return {
             "processes": sum(worker.link is not None for worker in workers),
-            "in_flight": sum(len(worker.calls) for worker in workers) + len(self._waiting),
+            "in_flight": len(self._holders) + len(self._waiting) + len(self._waiting_alone),
             "parked": sum(len(worker.parked) for worker in workers),
             "restarts": self._lost_workers,
             "queued_bytes": 0,
@@ -362,7 +393,7 @@ class WorkerQueue:
             self.waiting_for or f"{len(there)} workers",
             self._lost_workers,
             sum(worker.capacity for worker in there),
-            sum(len(worker.calls) for worker in self._workers.values()) + len(self._waiting),
+            len(self._holders) + len(self._waiting) + len(self._waiting_alone),
         )
 
     # --- inside
@@ -394,23 +425,47 @@ class WorkerQueue:
 
     def _give(self, worker: Worker, calls: Sequence[ComponentCall]) -> None:
         assert worker.link is not None
+        if any(len(call.input) > MAX_INPUT_BYTES for call in calls):
+            for call in calls:
+                if len(call.input) > MAX_INPUT_BYTES:
+                    self._end_early([call], too_long("input", MAX_INPUT_BYTES, len(call.input)))
+            calls = [call for call in calls if len(call.input) <= MAX_INPUT_BYTES]
         worker.calls.update([(call.number, call) for call in calls])
+        self._holders.update([(call.number, worker) for call in calls])
         worker.given += len(calls)
         worker.link.execute(calls)
 
-    def _idle_worker(self) -> Worker | None:
+    def _take(self, worker: Worker, number: int) -> ComponentCall | None:
+        call = worker.take(number)
+        if call is not None:
+            self._holders.pop(number, None)
+        return call
+
+    def _forget_waiting(self, calls: Sequence[ComponentCall]) -> list[ComponentCall]:
+        """Of these, the ones that no worker has; they wait no more."""
+        if not self._waiting and not self._waiting_alone:
+            return []
+        gone = {id(call) for call in calls}
+        found = [call for call in (*self._waiting, *self._waiting_alone) if id(call) in gone]
+        self._waiting = [call for call in self._waiting if id(call) not in gone]
+        self._waiting_alone = [call for call in self._waiting_alone if id(call) not in gone]
+        return found
+
+    def _idle_workers(self) -> list[Worker]:
         if self._is_stopping:
-            return None
-        idle = [worker for worker in self._workers.values() if worker.free and not worker.used]
-        return min(idle, key=lambda worker: worker.given, default=None)
+            return []
+        return [worker for worker in self._workers.values() if worker.free and not worker.used]
+
+    def _is_well(self, worker: Worker) -> bool:
+        return worker.link is not None and self._clock() - worker.heard_s <= self.heartbeat_s
 
     def _worker_of(self, call: ComponentCall) -> Worker | None:
-        for worker in self._workers.values():
-            if call.number in worker.calls:
-                return worker
-        return None
+        return self._holders.get(call.number)
 
     def _after_end(self, worker: Worker) -> None:
+        """Executions of it have ended, or are not its any more."""
+        if self._waiting or self._waiting_alone:
+            self._slots_soon()
         if worker.is_leaving and not worker.calls and worker.link is not None:
             worker.link.close("nothing is left to do")
         if self._is_stopping and not any(other.calls for other in self._workers.values()):
@@ -419,11 +474,11 @@ class WorkerQueue:
     def _tick(self) -> None:
         now_s = self._clock()
         for worker in list(self._workers.values()):
-            if now_s - worker.heard_s > AWAY_S:
+            if now_s - worker.heard_s > self.away_s:
                 if worker.link is not None:
                     worker.link.close("nothing was heard of the worker")
                 self._lose(worker, f"was silent for {now_s - worker.heard_s:.0f} s")
-        self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self._tick_timer = asyncio.get_running_loop().call_later(min(TICK_S, self.away_s / 4), self._tick)
 
     def _lose(self, worker: Worker, why: str) -> None:
         """The worker is gone: what it held is repeated elsewhere.
@@ -435,8 +490,11 @@ class WorkerQueue:
             return
         del self._workers[worker.id]
         sent, unsent = worker.take_all()
+        for call in (*sent, *unsent):
+            self._holders.pop(call.number, None)
         worker.link = None
         self._settle_cancels()
+        self._after_end(worker)
         if not sent and not unsent:
             return
         self._lost_workers += 1
@@ -482,6 +540,9 @@ class WorkerQueue:
         asyncio.get_running_loop().call_soon(self._tell_slots)
 
     def _tell_slots(self) -> None:
+        alone, self._waiting_alone = self._waiting_alone, []
+        if alone:
+            self.start_alone(alone)
         if self._waiting:
             self._assign(self._waiting)
         self._sink().on_slots(self)
@@ -491,7 +552,7 @@ class WorkerQueue:
         if not self._cancels:
             return
         for worker, numbers, _ in self._cancels:
-            numbers &= worker.calls.keys()
+            numbers.intersection_update(worker.calls)
         open_futures = {future for _, numbers, future in self._cancels if numbers}
         for _, _, future in self._cancels:
             if future not in open_futures and not future.done():

@@ -45,11 +45,20 @@ class WorkerLink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class QueueSettings:
-    """A plugin of type worker. `queue`: what workers name; `max_output_bytes`: of one result."""
+    """A plugin of type worker.
+
+    Attributes:
+        queue: what workers name.
+        max_output_bytes: of one result.
+        heartbeat_s: the longest silence of a worker that is well.
+        away_s: after so long without a word, its executions are repeated elsewhere.
+    """
 
     name: str
     queue: str
     max_output_bytes: int = 2 << 20
+    heartbeat_s: float = HEARTBEAT_S
+    away_s: float = AWAY_S
 
 
 @dataclass(frozen=True, slots=True)
