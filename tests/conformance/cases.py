@@ -8,6 +8,7 @@
     cases:
       - name: a sentence about behaviour
         needs: [/facts]        # components without which the case does not apply
+        transports: [stdio]    # default: those of the group
         do:
           - submit: {flow_id: $flow.sleep, inputs: [1, 2]}
             as: run            # `$run.run_id` from here on
@@ -16,9 +17,10 @@
             fails: {reason: …, grpc: …, retryable: …}   # or expect
 
 `inputs`, `flow`, `data`, `overrides` and `variables` are values, which the runner writes as the JSON texts of PROTOCOL.md; with
-`_json` behind their names they are texts already. `begin: true` does not wait for the answer: `finish: NAME` does, and
-`events: […]` or `after_events: N` look at what came. Steps of the runner itself: `finish`, `await_events`, `cut`, `stall`, `resume`,
-`reconnect` (through the relay), `repeat`. `vectors: FILE` makes a case of each vector.
+`_json` behind their names they are texts already. `begin: true` does not wait for the answer: `finish: NAME` does. `events: […]`
+is what came before it, `wait_s` how long it may take. Steps of the runner itself: `finish`, `ends`, `await_events`, `reconnect`
+(through the relay), `cut`, `stall`, `resume`, `generate`, `decode`, `compare` (see play.py). `vectors: FILE` makes a case of each
+vector. What `expect` may say is told in matching.py.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Case:
     name: str
     steps: tuple[dict[str, Any], ...]
     needs: tuple[str, ...] = ()
+    transports: tuple[str, ...] = ()
+    """None: all of its group's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +78,13 @@ def _group(file: Path) -> Group:
         raise ValueError(f"{file.name}: unknown members {sorted(unknown)}, or program is neither client nor server")
     cases: list[Case] = []
     for entry in document["cases"]:
-        if extra := entry.keys() - {"name", "do", "needs", "vectors"}:
+        if extra := entry.keys() - {"name", "do", "needs", "transports", "vectors"}:
             raise ValueError(f"{file.name}: {entry.get('name')}: unknown members {sorted(extra)}")
         if "vectors" in entry:
             cases += _of_vectors(entry)
         else:
-            cases.append(Case(entry["name"], tuple(entry["do"]), tuple(entry.get("needs", ()))))
+            lists = (tuple(entry.get(member, ())) for member in ("do", "needs", "transports"))
+            cases.append(Case(entry["name"], *lists))
     names = [case.name for case in cases]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"{file.name}: {sorted(twice)} stand there twice")

@@ -73,10 +73,15 @@ class Player:
             return
         if "ok" not in final:
             raise Mismatch(f"failed: {json.dumps(final.get('error'))[:600]}")
-        if "expect" in step:
-            match(substituted(step["expect"], self._names), final["ok"])
-        if "events" in step:
-            match(substituted(step["events"], self._names), answers.events, "/events")
+        try:
+            if "expect" in step:
+                match(substituted(step["expect"], self._names), final["ok"])
+            if "events" in step:
+                match(substituted(step["events"], self._names), answers.events, "/events")
+        except Mismatch as mismatch:
+            results = final["ok"].get("results") or [event["result"] for event in answers.events]
+            errors = [{"item_index": result["item_index"], **result["error"]} for result in results if "error" in result]
+            raise Mismatch(f"{mismatch}{'; failed items: ' + json.dumps(errors)[:600] if errors else ''}") from mismatch
         if "as" in step:
             self._names[step["as"]] = {**final["ok"], "events": answers.events}
 

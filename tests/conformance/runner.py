@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,9 @@ from enum import StrEnum
 from typing import Final
 
 from . import known as known_failures
-from .cases import CLIENT, SERVER, Case, Group
+from .cases import CLIENT, SERVER, Case, Group, written
 from .gateways import TRANSPORTS, ClientHouse, ServerHouse
 from .play import CaseFailure, Player
-from .programs import ProgramError
 from .sdks import NotRunError, build
 from .wire import wire_cases
 
@@ -70,7 +68,7 @@ class Runner:
         assert client is not None
         names = {}
         for name, flow in group.flows.items():
-            names[name] = client.ask("store_flow", flow_json=_text(flow))["flow_id"]
+            names[name] = client.ask("store_flow", flow_json=written(flow))["flow_id"]
         components = house.components if isinstance(house, ServerHouse) else frozenset[str]()
 
         def player_of(case: Case) -> Callable[[], None] | None:
@@ -78,7 +76,12 @@ class Runner:
                 return None
             return lambda: Player(client, house.gateway, {"flow": names}).play(case)
 
-        return self._judged(group, sdk, transport, [(case.name, player_of(case)) for case in group.cases])
+        return self._judged(
+            group,
+            sdk,
+            transport,
+            [(case.name, player_of(case)) for case in group.cases if not case.transports or transport in case.transports],
+        )
 
     def close(self) -> None:
         while self._houses:
@@ -135,9 +138,3 @@ def transports_of(group: Group) -> tuple[str, ...]:
     if group.program == CLIENT:
         return (DIRECT,)
     return group.transports or TRANSPORTS
-
-
-def _text(flow: object) -> str:
-    from .cases import written
-
-    return written(copy.deepcopy(flow))
