@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -26,19 +27,22 @@ class Call:
     """One call.
 
     Attributes:
-        context: gRPC's own handle.
         namespace: whose runs, flows and blobs the call is about.
         task_token: from the metadata `flowspan-task-token`: the execution on whose behalf the caller acts.
         traceparent: from the metadata `traceparent`, if it is well-formed.
     """
 
-    context: Context
     namespace: str
     task_token: str | None
     traceparent: str | None
 
 
 def read_call(context: Context, *, is_authenticated: bool) -> Call:
+    """The metadata of a call over gRPC; see `call_of`."""
+    return call_of(context.invocation_metadata() or (), is_authenticated=is_authenticated)
+
+
+def call_of(metadata: Iterable[tuple[str, str | bytes]], *, is_authenticated: bool) -> Call:
     """Read the metadata of a call.
 
     Args:
@@ -49,14 +53,14 @@ def read_call(context: Context, *, is_authenticated: bool) -> Call:
         InvalidArgumentError: the metadata is malformed.
     """
     namespace, task_token, traceparent = DEFAULT_NAMESPACE, None, None
-    for key, value in context.invocation_metadata() or ():
+    for key, value in metadata:
         if key == "flowspan-namespace":
             namespace = _namespace(_text(value), is_authenticated)
         elif key == "flowspan-task-token":
             task_token = read_task_token(_text(value), "flowspan-task-token")
         elif key == "traceparent":
             traceparent = read_traceparent(_text(value))
-    return Call(context, namespace, task_token, traceparent)
+    return Call(namespace, task_token, traceparent)
 
 
 def read_task_token(text: str, field: str = "taskToken") -> str | None:

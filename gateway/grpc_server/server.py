@@ -105,6 +105,20 @@ class GrpcServer:
         """Where it listens, in the order of the listeners: `unix:/path` or `host:port` with the true port."""
         return tuple(self._addresses)
 
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """What it serves, for those who serve the same over another wire."""
+        return self._services
+
+    @property
+    def streams(self) -> WatchStreams:
+        """Open streams and the budget that they share."""
+        return self._streams
+
+    @property
+    def submissions(self) -> Submissions:
+        return self._submissions
+
     def statistics(self) -> GrpcServerStatistics:
         return GrpcServerStatistics(
             self._streams.open_streams, self._budget.active_bytes, self._budget.stalled_bytes, self._submissions.in_progress

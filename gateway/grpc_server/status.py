@@ -26,7 +26,7 @@ async def refuse(context: Context, error: Exception, method: str) -> NoReturn:
         grpc.aio.AbortError: always; gRPC's own sign that a call was ended.
         asyncio.CancelledError: the caller is gone, there is nobody to tell.
     """
-    failure = error if isinstance(error, FlowspanError) else _incident(error, method)
+    failure = failure_of(error, method)
     status = status_from_error(failure)
     code = grpc.StatusCode[failure.row.grpc.value]
     try:
@@ -36,7 +36,10 @@ async def refuse(context: Context, error: Exception, method: str) -> NoReturn:
     raise AssertionError("abort always raises")
 
 
-def _incident(error: Exception, method: str) -> FlowspanError:
+def failure_of(error: Exception, method: str) -> FlowspanError:
+    """What a caller is told of `error`: a FlowspanError is itself, anything else a bug, which is logged here."""
+    if isinstance(error, FlowspanError):
+        return error
     incident_id = uuid4().hex[:12]
     _log.error("incident", incident_id=incident_id, method=method, exc_info=error)
     return FlowspanError(

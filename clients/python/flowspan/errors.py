@@ -40,6 +40,26 @@ class GrpcCode(StrEnum):
     UNAUTHENTICATED = "UNAUTHENTICATED"
 
 
+HTTP_STATUS: Final[dict[GrpcCode, int]] = {
+    GrpcCode.CANCELLED: 499,
+    GrpcCode.INVALID_ARGUMENT: 400,
+    GrpcCode.DEADLINE_EXCEEDED: 504,
+    GrpcCode.NOT_FOUND: 404,
+    GrpcCode.ALREADY_EXISTS: 409,
+    GrpcCode.PERMISSION_DENIED: 403,
+    GrpcCode.RESOURCE_EXHAUSTED: 429,
+    GrpcCode.FAILED_PRECONDITION: 400,
+    GrpcCode.ABORTED: 409,
+    GrpcCode.OUT_OF_RANGE: 400,
+    GrpcCode.UNIMPLEMENTED: 501,
+    GrpcCode.INTERNAL: 500,
+    GrpcCode.UNAVAILABLE: 503,
+    GrpcCode.DATA_LOSS: 500,
+    GrpcCode.UNAUTHENTICATED: 401,
+}
+"""Status of an HTTP answer; the figures of the Connect protocol. Total over `GrpcCode`."""
+
+
 class FlowErrorCode(StrEnum):
     """Why a step or an item failed (`error.code` of a FlowResult; docs/flow-language)."""
 
@@ -210,6 +230,11 @@ class FlowspanError(Exception):
         """Whether the same call may succeed a moment later: the peer was not there, or asked to come back."""
         code = self.row.grpc
         return code is GrpcCode.UNAVAILABLE or (code is GrpcCode.RESOURCE_EXHAUSTED and "retryAfterMs" in self.details)
+
+    @property
+    def http_status(self) -> int:
+        """Status of an HTTP answer that says this."""
+        return HTTP_STATUS[self.row.grpc]
 
     def wire_data(self) -> dict[str, Any]:
         """`error.data` of a JSON-RPC answer: the reason, the domain and the details."""
