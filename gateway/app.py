@@ -28,11 +28,15 @@ from gateway.builtins.settings import OutsideSettings
 from gateway.catalog import ComponentCatalog, OfferingServer
 from gateway.figures import Figures
 from gateway.grpc_server.listener import Listener
+from gateway.mcp_bridge.peer import McpPeer
+from gateway.mcp_bridge.settings import McpPlugin
 from gateway.methods.table import MethodTable
 from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
 from gateway.routed_catalog import RoutedCatalog
 from gateway.routing import ComponentRules, PlannedRoute, PrefixRouter, RouteEntry, planned_routes
+from gateway.stdio_bridge.peer import ComponentPeer
 from gateway.stdio_bridge.pool import PluginServer
+from gateway.stdio_bridge.process_peer import PeerMaker
 from gateway.stdio_bridge.settings import StdioPlugin
 from gateway.stdio_bridge.supervisor import StdioSupervisor
 from gateway.telemetry.exposition import render
@@ -78,7 +82,8 @@ class GatewayParts:
 
     Attributes:
         store: not yet open; the gateway owns it from here on.
-        plugins: stdio plugins, by name. `mocks`: those that answer by rote. `queues`: those that workers serve.
+        plugins: those with processes of their own, stdio and mcp. `mocks`: those that answer by rote. `queues`: those that
+            workers serve.
         routes: to plugins by their names, in the order in which they are tried; `builtin` is the name of the built-ins. A mapping
             of prefixes (such as `/python`) to names stands for routes without conditions.
         rules: which components of a plugin may be called; all where there are none.
@@ -121,7 +126,10 @@ class Gateway:
         self._mocks = {mock.name: MockServer(mock) for mock in parts.mocks}
         naming = self._naming = CallNaming(secrets.token_hex(16), secrets.token_hex(3))
         methods = MethodTable(lambda: self._runtime)
-        self._plugins = {plugin.name: PluginServer(plugin, self._sink, naming, methods.handle) for plugin in parts.plugins}
+        self._plugins = {
+            plugin.name: PluginServer(plugin, self._sink, naming, methods.handle, make_peer=_kind_of_process(plugin))
+            for plugin in parts.plugins
+        }
         self._supervisor = StdioSupervisor(tuple(self._plugins.values()))
         session = secrets.token_hex(8)
         self._queues = {
@@ -285,6 +293,10 @@ class Gateway:
         log.critical("store_failed", error=str(error))
         if not self.failed.done():
             self.failed.set_result(error)
+
+
+def _kind_of_process(plugin: StdioPlugin) -> PeerMaker:
+    return McpPeer if isinstance(plugin, McpPlugin) else ComponentPeer
 
 
 async def open_gateway(parts: GatewayParts) -> Gateway:

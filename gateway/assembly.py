@@ -6,7 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from flowspan.errors import FlowspanError
 from flowspan.flows.paths import PathSyntaxError, parse_path
@@ -16,6 +16,7 @@ from gateway.config import (
     BuiltinSettings,
     Config,
     ConfigError,
+    McpPlugin,
     MockPlugin,
     Problem,
     Route,
@@ -26,6 +27,8 @@ from gateway.config import (
 )
 from gateway.config.loading import config_directory
 from gateway.grpc_server.listener import Listener
+from gateway.mcp_bridge.settings import McpPlugin as McpServerSettings
+from gateway.mcp_bridge.settings import Root
 from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
 from gateway.routing import ComponentRules, Condition, PlannedRoute
 from gateway.secret_box import KEY_FILE, KeyFileBox
@@ -63,7 +66,10 @@ def assemble(
     queues: dict[str, QueueSettings] = {}
     for plugin_name, plugin in config.plugins.items():
         if isinstance(plugin, StdioPlugin):
-            plugins.append(_stdio(plugin_name, plugin))
+            plugins.append(StdioServerSettings(dialect=plugin.dialect, **_process(plugin_name, plugin)))
+        elif isinstance(plugin, McpPlugin):
+            roots = tuple(Root(root.absolute().as_uri(), root.name or None) for root in plugin.roots)
+            plugins.append(McpServerSettings(roots=roots, parse_text=plugin.parse_text, **_process(plugin_name, plugin)))
         elif isinstance(plugin, WorkerPlugin):
             queue = plugin.queue or plugin_name
             if queue in queues:
@@ -142,10 +148,11 @@ def _traces(kind: Literal["otlp", "console"]) -> Callable[[CallNaming], TraceSin
     return span_recorder(otlp_exporter() if kind == "otlp" else console_exporter())
 
 
-def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
+def _process(name: str, plugin: StdioPlugin | McpPlugin) -> dict[str, Any]:
+    """What the settings of all plugins with processes have."""
     limits, timeouts = plugin.limits, plugin.timeouts
-    return StdioServerSettings(
-        launch=LaunchSpec(
+    return {
+        "launch": LaunchSpec(
             name,
             plugin.command,
             plugin.args,
@@ -157,17 +164,16 @@ def _stdio(name: str, plugin: StdioPlugin) -> StdioServerSettings:
             nice=limits.nice,
             isolation=Isolation(plugin.isolation),
         ),
-        replicas=plugin.replicas,
-        capacity=plugin.capacity,
-        dialect=plugin.dialect,
-        max_line_bytes=limits.max_line_bytes,
-        max_output_bytes=limits.max_output_bytes,
-        initialize_timeout_s=timeouts.initialize_s,
-        list_timeout_s=timeouts.list_s,
-        stall_s=timeouts.stall_s,
-        replace_grace_s=timeouts.replace_grace_s,
-        stop_grace_s=timeouts.stop_grace_s,
-    )
+        "replicas": plugin.replicas,
+        "capacity": plugin.capacity,
+        "max_line_bytes": limits.max_line_bytes,
+        "max_output_bytes": limits.max_output_bytes,
+        "initialize_timeout_s": timeouts.initialize_s,
+        "list_timeout_s": timeouts.list_s,
+        "stall_s": timeouts.stall_s,
+        "replace_grace_s": timeouts.replace_grace_s,
+        "stop_grace_s": timeouts.stop_grace_s,
+    }
 
 
 def _outside(builtins: BuiltinSettings) -> OutsideSettings:

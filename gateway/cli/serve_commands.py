@@ -273,9 +273,10 @@ async def _look(loaded: LoadedConfig, stamp: object, changed: asyncio.Event, sto
 
 
 def _file_stamp(loaded: LoadedConfig) -> frozenset[tuple[str, int, int]]:
-    """Names, times and sizes of the configuration and the sources of stdio plugins."""
+    """Names, times and sizes of the configuration and the sources of plugins that it starts."""
     found: set[tuple[str, int, int]] = set()
-    directories = {plugin.cwd for plugin in loaded.config.plugins.values() if plugin.type == "stdio" and plugin.cwd is not None}
+    plugins = loaded.config.plugins.values()
+    directories = {plugin.cwd for plugin in plugins if plugin.type in ("stdio", "mcp") and plugin.cwd is not None}
     if loaded.path is not None:
         _add(found, loaded.path)
     for directory in sorted(directories):

@@ -32,6 +32,7 @@ from gateway.config.model import (
 )
 from gateway.config.plugins import (
     BuiltinPlugin,
+    McpPlugin,
     MockComponent,
     MockPlugin,
     Plugin,
@@ -54,6 +55,7 @@ __all__ = [
     "LimitSettings",
     "LoadFileSettings",
     "LoadedConfig",
+    "McpPlugin",
     "MemoryStore",
     "MockComponent",
     "MockPlugin",

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.config.builtins import BuiltinSettings
-from gateway.config.plugins import BuiltinPlugin, Plugin, Seconds, Section
+from gateway.config.plugins import BuiltinPlugin, McpPlugin, Plugin, ProcessPlugin, Seconds, Section, StdioPlugin
 from gateway.config.problems import nearest
 from runtime_core.limits import Limits
 
@@ -252,10 +252,17 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+def _with_process_paths(plugin: StdioPlugin | McpPlugin, directory: Path) -> StdioPlugin | McpPlugin:
+    paths: dict[str, Any] = {"cwd": (directory / (plugin.cwd or ".")).resolve()}
+    if isinstance(plugin, McpPlugin):
+        paths["roots"] = tuple((directory / root.expanduser()).resolve() for root in plugin.roots)
+    return plugin.model_copy(update=paths)
+
+
 def with_paths_from(config: Config, directory: Path) -> Config:
     """The same configuration with its relative paths made absolute, from `directory`."""
     plugins = {
-        name: plugin.model_copy(update={"cwd": (directory / (plugin.cwd or ".")).resolve()}) if plugin.type == "stdio" else plugin
+        name: _with_process_paths(plugin, directory) if isinstance(plugin, ProcessPlugin) else plugin
         for name, plugin in config.plugins.items()
     }
     store = config.store

@@ -57,17 +57,15 @@ class PluginSection(Section):
     deny: tuple[str, ...] = Field(default=(), description="Patterns of its components' paths that may not be called.")
 
 
-class StdioPlugin(PluginSection):
-    """A component server that the gateway starts and talks to over its stdin and stdout."""
+class ProcessPlugin(PluginSection):
+    """A program that the gateway starts and talks to over its stdin and stdout."""
 
-    type: Literal["stdio"]
     command: str = Field(min_length=1, description="A program: a name on PATH, or a path relative to `cwd`.")
     args: tuple[str, ...] = ()
     env: dict[str, str] = Field(
         default_factory=dict, description="Beside PATH, HOME, LANG, LC_*, TZ and TMPDIR; nothing else is inherited."
     )
     cwd: Path | None = Field(default=None, description="Relative to the configuration file; default: its directory.")
-    dialect: Literal["flowspan", "stepflow"] | None = Field(default=None, description="Default: told from the handshake.")
     replicas: int = Field(default=1, ge=1, le=256, description="Processes.")
     capacity: int | None = Field(
         None, ge=1, le=4_096, description="Executions at once per process; default: what it declares, else 256."
@@ -83,6 +81,26 @@ class StdioPlugin(PluginSection):
             if name in env:
                 raise ValueError(f"{name} gives access to the gateway and must not be given to a component server; remove it")
         return env
+
+
+class StdioPlugin(ProcessPlugin):
+    """A component server that the gateway starts and talks to over its stdin and stdout."""
+
+    type: Literal["stdio"]
+    dialect: Literal["flowspan", "stepflow"] | None = Field(default=None, description="Default: told from the handshake.")
+
+
+class McpPlugin(ProcessPlugin):
+    """An MCP server that the gateway starts and talks to over its stdin and stdout: its tools are components."""
+
+    type: Literal["mcp"]
+    capacity: int | None = Field(None, ge=1, le=4_096, description="Tool calls at once per process; default: 16.")
+    roots: tuple[Path, ...] = Field(
+        default=(), description="Directories that it is told to work in, relative to the configuration file."
+    )
+    parse_text: bool = Field(
+        default=True, description="Whether a result that is one text becomes the object or array that the text spells."
+    )
 
 
 class BuiltinPlugin(PluginSection):
@@ -121,8 +139,8 @@ class WorkerPlugin(PluginSection):
     max_output_bytes: int = Field(default=2 * MIB, ge=1, le=16 * MIB, description="Of one result.")
 
 
-Plugin = Annotated[StdioPlugin | WorkerPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
+Plugin = Annotated[StdioPlugin | McpPlugin | WorkerPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
 
-PLUGIN_TYPES: Final = ("stdio", "worker", "builtin", "mock")
-UNSUPPORTED_TYPES: Final = ("http", "mcp")
+PLUGIN_TYPES: Final = ("stdio", "mcp", "worker", "builtin", "mock")
+UNSUPPORTED_TYPES: Final = ("http",)
 """Types of the language of configurations that this version does not run; named so that the message can say so."""

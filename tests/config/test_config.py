@@ -122,7 +122,7 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_a_type_that_this_version_does_not_run_is_said_to_be_so() -> None:
-    ((pointer, _, message),) = problems("plugins: {p: {type: mcp, command: x}}")
+    ((pointer, _, message),) = problems("plugins: {p: {type: http, command: x}}")
     assert pointer == "/plugins/p/type"
     assert "not run by this version" in message
 
