@@ -18,7 +18,8 @@ from flowspan.view.events import Outcome
 from runtime_core.calls import CallFailure, CallNaming, CallResult, CallSkip, ComponentCall
 from runtime_core.engine.abandonment import take_abandoned
 from runtime_core.engine.delays import DelayQueue
-from runtime_core.engine.lane import Lane, SuspectKey, suspect_key
+from runtime_core.engine.lane import Lane, suspect_key
+from runtime_core.engine.losses import Losses
 from runtime_core.engine.open_run import CommitNote, OpenRun
 from runtime_core.engine.parking import Parking
 from runtime_core.engine.sites import run_lane_of, site_of
@@ -76,6 +77,7 @@ class Dispatcher:
         self._first_handle: asyncio.Handle | None = None
         self._instants = InstantSteps()
         self._failed: list[CallResult] = []
+        self._losses = Losses(self.calls, self.parking, self._dirty_now, self._requeue)
         self._inline = Lane(Unreachable("flows without components", None))
         self._sweeper: asyncio.TimerHandle | None = self._loop.call_later(SWEEP_S, self._sweep)
 
@@ -229,73 +231,29 @@ class Dispatcher:
     ) -> None:
         """A process died. What never reached it goes back to its queue; what was in flight is tried again with care."""
         if self.is_stopping:
-            for call in (*calls, *unsent):
-                self.calls.pop(call.number, None)
-                self.parking.forget(call)
+            self._losses.drop((*calls, *unsent))
             return
         if unsent:
-            self._take_back(self.lanes[server], unsent)
-        in_flight = [call for call in calls if self.calls.pop(call.number, None) is not None]
+            self._losses.take_back(self.lanes[server], unsent)
+        in_flight = self._losses.take(calls)
         if self.on_calls_ended is not None:
             self.on_calls_ended([(call, failure) for call in in_flight])
-        # What was parked ran no code of its own: it is repeated, but under no suspicion.
-        suspects = [call for call in in_flight if not self.parking.is_parked(call)]
-        for call in in_flight:
-            if self.parking.is_parked(call):
-                self.parking.forget(call)
-                call.owner.run.on_crash(call, call.owner, failure)
-                self._dirty[call.owner.run] = None
-        if suspects:
-            lane = self.lanes[server]
-            guilty = lane.suspects.crashed([suspect_key(call) for call in suspects])
-            for call in suspects:
-                run = call.owner.run
-                key = suspect_key(call)
-                if run.on_crash(call, call.owner, failure, alone=True, is_guilty=key == guilty):
-                    lane.suspects_pending += 1
-                else:
-                    lane.suspects.forget(key)
-                self._dirty[run] = None
+        self._losses.crash(in_flight, failure)
         self.turn()
 
     def on_lost(self, server: ComponentServer, calls: Sequence[ComponentCall], failure: CallFailure) -> None:
         """The way to these is lost. They are repeated, under no suspicion."""
-        lost = [call for call in calls if self.calls.pop(call.number, None) is not None]
-        for call in lost:
-            self.parking.forget(call)
         if self.is_stopping:
+            self._losses.drop(calls)
             return
+        lost = self._losses.take(calls)
         if self.on_calls_ended is not None:
             self.on_calls_ended([(call, failure) for call in lost])
-        for call in lost:
-            call.owner.run.on_crash(call, call.owner, failure)
-            self._dirty[call.owner.run] = None
+        self._losses.lose(lost, failure)
         self.turn()
 
-    def _take_back(self, lane: Lane, unsent: Sequence[ComponentCall]) -> None:
-        """These never reached a process: they wait again, suspects as suspects."""
-        suspects: list[SuspectKey] = []
-        for call in reversed(unsent):
-            if self.calls.pop(call.number, None) is None:
-                continue
-            run = call.owner.run
-            key = suspect_key(call)
-            if call.item_index not in run.items:
-                run.let_go(call)
-                lane.suspects.forget(key)
-                self._dirty[run] = None
-                continue
-            if run.has_left:  # cancelled while it was on its way
-                run.cancel_items([call.item_index])
-                self._dirty[run] = None
-            if not lane.suspects.is_suspect(key):
-                self._requeue(call)
-            elif run.has_left:
-                lane.suspects.forget(key)
-            else:
-                suspects.append(key)
-                lane.suspect_calls[key] = call
-        lane.suspects.put_back(reversed(suspects))
+    def _dirty_now(self, run: OpenRun) -> None:
+        self._dirty[run] = None
 
     def on_progress(self, call: ComponentCall, fraction: float, message: str) -> None:
         self.on_progress_report(call, fraction, message)
