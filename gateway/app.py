@@ -260,11 +260,11 @@ class Gateway:
             ends.push_async_callback(self._builtins.wait_closed)
             ends.callback(self._builtins.close)
             ends.push_async_callback(self._supervisor.stop)
-            for queue in self._queues.values():
-                ends.push_async_callback(queue.close)
             if self._server is not None:
                 ends.push_async_callback(self._server.stop, grace_s=1.0)
                 await self._server.set_serving(False)
+            for queue in self._queues.values():  # ahead of the server, which would wait for their streams
+                ends.push_async_callback(queue.close)
             if dispatcher.calls:
                 log.info("drain_begins", in_flight=len(dispatcher.calls), parked=len(dispatcher.parking), grace_s=grace_s)
             await self._runtime.drain(grace_s)
