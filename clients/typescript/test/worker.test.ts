@@ -62,7 +62,7 @@ class Link {
   get results(): Map<number, string | number> {
     const results = new Map<number, string | number>();
     for (const { executions, outputs, failures } of this.all("results") as WorkerResults[]) {
-      executions.forEach((id, i) => results.set(Number(id), Buffer.from(outputs[i] ?? []).toString()));
+      for (const [i, id] of executions.entries()) results.set(Number(id), Buffer.from(outputs[i] ?? []).toString());
       for (const { execution, code } of failures) results.set(Number(execution), code);
     }
     return results;

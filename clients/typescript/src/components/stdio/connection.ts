@@ -30,6 +30,8 @@ const PROTOCOL_VERSION = 1;
 const EARLY_FLUSH_ANSWERS = 64;
 /** What is larger gains nothing from company: it goes out in a line of its own. */
 const SMALL_CHARS = 4 * 1024;
+/** A line of many answers ends here: one of more than 1 MiB may hold a single answer only. */
+const LINE_CHARS = 256 * 1024;
 const OUTPUTS_HEAD = '{"jsonrpc":"2.0","method":"$/outputs","params":{"outputs":[';
 
 type Json = Record<string, unknown>;
@@ -116,6 +118,7 @@ export class StdioConnection implements Host {
   #lines: string[] = [];
   #outputs: string[] = [];
   #failures: string[] = [];
+  #joinedChars = 0;
   #flushIsDue = false;
   #isReceiving = false;
   #initialized = false;
@@ -400,12 +403,33 @@ export class StdioConnection implements Host {
   }
 
   #addOutput(number: number, json: string): void {
-    if (json.length > SMALL_CHARS) this.#lines.push(`${OUTPUTS_HEAD}[${number},${oneLine(json)}]]}}\n`);
-    else this.#outputs.push(`[${number},${json}]`);
+    if (json.length > SMALL_CHARS) {
+      this.#lines.push(`${OUTPUTS_HEAD}[${number},${oneLine(json)}]]}}\n`);
+      return;
+    }
+    this.#outputs.push(`[${number},${json}]`);
+    this.#grow(json.length);
   }
 
   #addFailure(number: number, { code, message, data }: Failure): void {
-    this.#failures.push(`[${number},{"code":${code},"message":${JSON.stringify(message)},"data":${data}}]`);
+    const text = `[${number},{"code":${code},"message":${JSON.stringify(message)},"data":${data}}]`;
+    this.#failures.push(text);
+    this.#grow(text.length);
+  }
+
+  #grow(chars: number): void {
+    this.#joinedChars += chars;
+    if (this.#joinedChars > LINE_CHARS) this.#seal();
+  }
+
+  /** The answers so far become a line. */
+  #seal(): void {
+    if (this.#outputs.length + this.#failures.length === 0) return;
+    const failures = this.#failures.length > 0 ? `],"failures":[${this.#failures.join(",")}` : "";
+    this.#lines.push(`${oneLine(`${OUTPUTS_HEAD}${this.#outputs.join(",")}${failures}]}}`)}\n`);
+    this.#outputs = [];
+    this.#failures = [];
+    this.#joinedChars = 0;
   }
 
   #sendLine(line: string): void {
@@ -425,12 +449,7 @@ export class StdioConnection implements Host {
   }
 
   #flush(): void {
-    if (this.#outputs.length > 0 || this.#failures.length > 0) {
-      const failures = this.#failures.length > 0 ? `],"failures":[${this.#failures.join(",")}` : "";
-      this.#lines.push(`${oneLine(`${OUTPUTS_HEAD}${this.#outputs.join(",")}${failures}]}}`)}\n`);
-      this.#outputs = [];
-      this.#failures = [];
-    }
+    this.#seal();
     if (this.#lines.length === 0) return;
     const text = this.#lines.length === 1 ? (this.#lines[0] ?? "") : this.#lines.join("");
     this.#lines = [];
