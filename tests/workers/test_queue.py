@@ -299,6 +299,18 @@ async def test_a_timed_out_call_holds_its_slot_until_the_worker_lets_go() -> Non
     assert not bench.sink.results
 
 
+async def test_progress_and_what_has_begun_reach_the_engine() -> None:
+    bench = Bench()
+    joined, _ = bench.join()
+    (call,) = bench.calls(1)
+    bench.queue.start([call])
+    for number, fraction in ((call.number, 0.5), (call.number, 7.0), (999, 0.5)):
+        bench.queue.on_progress(joined.worker, number, fraction, "half\n")
+    bench.queue.on_started(joined.worker, [call.number, 999])
+    assert bench.sink.progress == [(call, 0.5, "half\\n")]
+    assert bench.sink.started == [call]
+
+
 async def test_a_worker_that_leaves_gives_back_what_it_has_not_begun() -> None:
     bench = Bench()
     joined, link = bench.join()
