@@ -942,3 +942,6 @@ impl Client {
         self.collect(watch, &labels).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -635,3 +635,6 @@ fn info(component: &Component) -> Value {
     }
     info
 }
+
+#[cfg(test)]
+mod tests;

@@ -390,6 +390,8 @@ async fn send_forever(worker: Arc<Worker>, send: mpsc::Sender<ConnectRequest>, a
             () = worker.news.notified() => {}
             _ = beat.tick() => locked(&worker.outbox).beat = true,
         }
+        // Whoever is about to end an execution does so first: their results go together.
+        tokio::task::yield_now().await;
         let messages = locked(&worker.outbox).take();
         for message in messages {
             if send.send(of(message)).await.is_err() {
@@ -524,3 +526,6 @@ impl Conversation<'_> {
         self.link.worker.put(|outbox| outbox.cancelled.push(cancelled));
     }
 }
+
+#[cfg(test)]
+mod tests;
