@@ -20,7 +20,7 @@ TEST_ARGS ?=
 # One worker per core; stealing keeps the long tests from ending up behind one another.
 TEST_WORKERS ?= auto
 
-.PHONY: help setup demo test test-all lint fmt typecheck imports proto-lint proto check-generated breaking bench bench-peers peers docs deep-tests ci clean
+.PHONY: help setup demo test test-all sdks lint fmt typecheck imports proto-lint proto check-generated breaking bench bench-peers peers docs deep-tests ci clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,16 +76,21 @@ fmt: setup ## Format Python and protobuf files
 	@$(BIN)/ruff check --quiet --fix-only . ; $(BIN)/ruff format --quiet .
 	@$(BIN)/buf format -w proto
 
+sdks: ## Build, check and test the SDKs in other languages, as far as their toolchains are here
+	@clients/each.sh build lint test
+
 # --- protobuf ----------------------------------------------------------------------------------------------------------
 
 proto-lint: setup
 	@$(BIN)/buf lint proto
 	@$(BIN)/buf format -d --exit-code proto
 
-proto: $(TOOLS)/.stamp ## Generate clients/python/flowspan/v1 from proto/
+proto: $(TOOLS)/.stamp ## Generate the code of all SDKs from proto/, as far as their toolchains are here
 	@proto/gen.sh $(TOOLS)/bin/python $(CURDIR)/clients/python
+	@clients/each.sh generate
 
 check-generated: $(TOOLS)/.stamp ## Fail if the committed generated code differs from what proto/ yields
+	@clients/each.sh check-generated
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && proto/gen.sh $(TOOLS)/bin/python "$$fresh" \
 		&& diff -r -x __pycache__ -x __init__.py "$$fresh/flowspan/v1" clients/python/flowspan/v1 \
 		|| { echo "make: generated code has drifted; run make proto and commit what it changes" >&2; exit 1; }
