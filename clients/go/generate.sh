@@ -9,5 +9,5 @@ bin=$here/bin/tools
 mkdir -p "$bin" "$out"
 (cd "$here/tools" && GOFLAGS=-mod=readonly go build -trimpath -buildvcs=false -p 2 -o "$bin/" \
   ./protogen google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc)
-rm -f "$out"/flowspanv1/*.pb.go
+rm -f "$out"/flowspanv1/*.go
 "$bin/protogen" -proto "$here/../../proto" -out "$out" -plugins "$bin"

@@ -377,7 +377,7 @@ func TestLargeLinesBothWays(t *testing.T) {
 	p := startStdio(t, server)
 	p.shakeHands()
 	text := strings.Repeat("x", 3<<20)
-	go p.write(bulk("/echo", 60000, `[1,0,1,"`+text+`"]`))
+	go io.WriteString(p.in, bulk("/echo", 60000, `[1,0,1,"`+text+`"]`)+"\n")
 	if got := p.read(); len(got) < len(text) || !strings.Contains(got[:100], `"outputs":[[1,"xxx`) {
 		t.Fatalf("%d characters: %.100s", len(got), got)
 	}
