@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from gateway.cli.entries.conformance import conformance
 from gateway.cli.entries.graph import graph
 from gateway.cli.entries.infer import infer
+from gateway.cli.entries.mcp import mcp
 from gateway.cli.entries.schema import schema_app
 from gateway.cli.entries.test import run_tests
 from gateway.cli.entries.validate import validate
@@ -97,6 +98,7 @@ app.command()(infer)
 app.command()(graph)
 app.command()(conformance)
 app.command("test")(run_tests)
+app.command()(mcp)
 
 
 @app.command()

@@ -9,16 +9,15 @@ import msgspec
 from flowspan.errors import LimitExceededError
 from flowspan.jsonrpc import printable
 from gateway.catalog import OfferedComponent
+from gateway.mcp_bridge.revisions import REVISIONS
 from gateway.stdio_bridge.handshake import MAX_COMPONENTS, IncompatibleServerError
 
-PROTOCOL_VERSIONS: Final = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2024-10-07")
-"""Revisions with a handshake, newest first. What is used of them is the same in all; later ones have more in their results."""
 MAX_PAGES: Final = 1_000
 """Of one list: a server that always has one more page is told from one that has many tools."""
 
 INITIALIZE_PARAMS: Final = msgspec.json.encode(
     {
-        "protocolVersion": PROTOCOL_VERSIONS[0],
+        "protocolVersion": REVISIONS[0],
         # Roots are few and fixed. Neither sampling nor elicitation: there is nobody to ask in the middle of a run.
         "capabilities": {"roots": {"listChanged": False}},
         "clientInfo": {"name": "flowspan", "title": "Flowspan", "version": "1"},
@@ -44,10 +43,10 @@ def read_initialize(result: bytes) -> ServerHello:
     version = answer.get("protocolVersion")
     if version is None and ("serverProtocolVersion" in answer or "server_protocol_version" in answer):
         raise IncompatibleServerError("it is a component server, not an MCP server; its plugin is of type stdio")
-    if version not in PROTOCOL_VERSIONS:
+    if version not in REVISIONS:
         said = "none" if version is None else printable(repr(version))
         raise IncompatibleServerError(
-            f"the MCP server speaks revision {said}, this gateway speaks {', '.join(PROTOCOL_VERSIONS)}; use another release",
+            f"the MCP server speaks revision {said}, this gateway speaks {', '.join(REVISIONS)}; use another release",
             serverVersion=said,
         )
     capabilities, info = answer.get("capabilities"), answer.get("serverInfo")
