@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from flowspan.errors import OverloadedError
@@ -54,6 +56,16 @@ class WatchStreams:
         """OverloadedError if there are too many streams already. Asked before anything is done for a new one."""
         if self._open >= self._max_streams:
             raise OverloadedError(f"{self._max_streams} event streams are open; end some, or ask again later", retryAfterMs=1_000)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """While it lasts there is one more open stream, written by somebody else. OverloadedError if there is no room."""
+        self.check_room()
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
 
     async def pump(
         self, watch: RunWatch, write: Write, *, after_seq: int, whole_tree: bool, holds_slot: bool, head: bytes = b""

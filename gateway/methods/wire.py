@@ -241,13 +241,18 @@ def read_params(model: type[ParamsT], params: bytes) -> ParamsT:
     try:
         checked = decoders.lenient.decode(_normal(params))
     except msgspec.ValidationError as error:
-        text = str(error)
-        _, _, path = text.partition(" - at `$.")
-        field = path.rstrip("`") or text.partition("field `")[2].partition("`")[0]
-        raise InvalidArgumentError(f"params: {text}", field=field) from None
+        raise invalid_params(error) from None
     except ValueError as error:
         raise InvalidArgumentError(f"params cannot be read: {error}", field="params") from None
     return checked
+
+
+def invalid_params(error: msgspec.ValidationError) -> InvalidArgumentError:
+    """What a model finds wrong, as an error that names the member."""
+    text = str(error)
+    _, _, path = text.partition(" - at `$.")
+    field = path.rstrip("`") or text.partition("field `")[2].partition("`")[0]
+    return InvalidArgumentError(f"params: {text}", field=field)
 
 
 def _normal(params: bytes) -> bytes:
@@ -257,7 +262,7 @@ def _normal(params: bytes) -> bytes:
         value = bytes(raw)
         if value == _NULL and name not in ("input", "data"):
             continue
-        camel = _camel(name)
+        camel = camel_name(name)
         if camel != name and camel in members:
             continue
         if camel == "observability":
@@ -275,7 +280,7 @@ def _observability(value: bytes) -> bytes:
         seen = _OBSERVED.decode(value)
     except msgspec.ValidationError:
         return b"{}"
-    return msgspec.json.encode({_camel(name): text for name, text in seen.items() if isinstance(text, str)})
+    return msgspec.json.encode({camel_name(name): text for name, text in seen.items() if isinstance(text, str)})
 
 
 def _without_zero_fraction(value: bytes) -> bytes:
@@ -286,7 +291,8 @@ def _without_zero_fraction(value: bytes) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _camel(name: str) -> str:
+def camel_name(name: str) -> str:
+    """A member's name as the contract writes it, of either spelling."""
     if "_" not in name:
         return name
     head, *rest = name.split("_")
