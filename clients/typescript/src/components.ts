@@ -5,6 +5,6 @@ export { ComponentError, type ComponentErrorOptions, InputError } from "./compon
 export { idempotencyToken } from "./components/idempotency.js";
 export type { Log } from "./components/log.js";
 export type { ComponentFunction, ComponentOptions } from "./components/registry.js";
-export type { RunWatch, SubmitRunOptions } from "./components/run_api.js";
-export { ComponentServer, type ComponentServerOptions, QUEUE_VARIABLE } from "./components/server.js";
+export type { GetRunOptions as ContextGetRunOptions, RunWatch, SubmitRunOptions } from "./components/run_api.js";
+export { ComponentServer, type ComponentServerOptions, QUEUE_VARIABLE, type WorkerOptions } from "./components/server.js";
 export * from "./values.js";

@@ -50,6 +50,13 @@ async function withGateway(
   }
 }
 
+/** A handler that answers nobody. */
+function untilGivenUp(_request: unknown, { signal }: HandlerContext): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+}
+
 /** WatchRun over a log, from the cursor; `cutAfter`: breaks off behind so many segments of each connection. */
 function watchRoutes(router: ConnectRouter, order: readonly number[], cutAfter = Number.POSITIVE_INFINITY, cut = () => {}): void {
   const log = logOf(order.length, order);
@@ -94,6 +101,9 @@ test("a call carries the token, and its answer becomes a status", async () => {
         },
       );
       assert.equal(status.createdAt.toISOString(), "2023-11-14T22:13:20.000Z");
+      header = null;
+      assert.equal((await client.raw.runs.getRun({ runId: RUN_ID })).run?.runId, RUN_ID);
+      assert.equal(header, "Bearer secret");
     },
   );
 });
@@ -150,7 +160,7 @@ test("a call is repeated while the gateway is away, with the same request id, an
 
 test("a call ends at its deadline, or when its caller gives it up, or when the client is closed", async () => {
   await withGateway(
-    (router) => router.service(RunService, { getRun: () => new Promise(() => {}), listRuns: () => new Promise(() => {}) }),
+    (router) => router.service(RunService, { getRun: untilGivenUp, listRuns: untilGivenUp }),
     async (client) => {
       await assert.rejects(client.getRun(RUN_ID, { timeoutMs: 30 }), TimeoutError);
       await assert.rejects(client.getRun(RUN_ID, { signal: AbortSignal.timeout(20) }), { reason: "REQUEST_CANCELLED" });

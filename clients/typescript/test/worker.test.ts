@@ -312,6 +312,9 @@ test("at SIGTERM a worker leaves in order", async () => {
       await until(() => first.all("heartbeat").length > 0, "a heartbeat");
       child.kill("SIGTERM");
       await until(() => first.all("leaving").length === 1, "leaving");
+      first.execute("/double", { 9: 9 });
+      await until(() => first.all("leaving").length === 2, "what came too late");
+      assert.deepEqual(first.all("leaving")[1]?.givenBack, [9n]);
       await until(() => first.results.has(1), "the result");
       first.send({ case: "acknowledged", value: { throughSequence: 1n } });
       const [code] = (await once(child, "exit")) as [number];

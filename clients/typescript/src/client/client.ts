@@ -134,9 +134,9 @@ export class BaseClient {
     return this.connection.isClosed;
   }
 
-  /** The generated clients, over this client's connection; the token is not added. */
+  /** The generated clients, over this client's connection and with its token. */
   get raw(): RawClients {
-    const { calls } = this.connection.wires;
+    const calls = this.connection.transport;
     this.#raw ??= {
       runs: createClient(RunService, calls),
       flows: createClient(FlowService, calls),
@@ -149,10 +149,6 @@ export class BaseClient {
   /** End all calls and watches. Harmless if repeated. */
   close(): void {
     this.connection.close();
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
   }
 
   // flows

@@ -77,6 +77,22 @@ export class Connection {
     return new Connection(this.wires, { ...this.options, numbers, headers: { ...this.options.headers, ...headers } });
   }
 
+  /** The transport for calls, with the headers of this connection. */
+  get transport(): Transport {
+    const { calls } = this.wires;
+    const all = (given: ConstructorParameters<typeof Headers>[0]) => {
+      const headers = new Headers(this.options.headers);
+      new Headers(given).forEach((value, name) => {
+        headers.set(name, value);
+      });
+      return headers;
+    };
+    return {
+      unary: (method, signal, timeoutMs, headers, ...rest) => calls.unary(method, signal, timeoutMs, all(headers), ...rest),
+      stream: (method, signal, timeoutMs, headers, ...rest) => calls.stream(method, signal, timeoutMs, all(headers), ...rest),
+    };
+  }
+
   /** End all calls. Harmless if repeated. */
   close(): void {
     this.#isClosed = true;
@@ -123,7 +139,7 @@ export class Connection {
         const answer = await this.wires.calls.stream(method, call, undefined, this.options.headers, moving());
         for await (const message of answer.message) return message;
       } finally {
-        idle.stop();
+        idle.end();
       }
       throw new FlowspanError("the gateway ended the call without an answer", { reason: "UNAVAILABLE" });
     });
@@ -146,7 +162,7 @@ export class Connection {
           received.push(message);
         }
       } finally {
-        idle.stop();
+        idle.end();
       }
       return received;
     });
@@ -249,16 +265,24 @@ export class Connection {
 /** Ends a call that does not move. */
 class IdleTimer {
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #isOver = false;
 
   constructor(private readonly abort: AbortController) {}
 
   start(ms: number): void {
     this.stop();
+    if (this.#isOver) return;
     this.#timer = setTimeout(() => this.abort.abort(new TimeoutError(`the gateway did not move for ${ms} ms`)), ms);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
+  }
+
+  /** For good: a request that is still being sent starts it no more. */
+  end(): void {
+    this.#isOver = true;
+    this.stop();
   }
 }
 

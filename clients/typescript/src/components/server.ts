@@ -16,6 +16,14 @@ export interface ComponentServerOptions {
   readonly capacity?: number | undefined;
 }
 
+export interface WorkerOptions {
+  /** `host:port` or `unix:/path`. */
+  readonly target?: string | undefined;
+  readonly token?: string | undefined;
+  /** True, or trusted root certificates in PEM; default: plain text. */
+  readonly tls?: boolean | string | Uint8Array | undefined;
+}
+
 /**
  * Components and how they are served.
  *
@@ -61,13 +69,9 @@ export class ComponentServer {
    * this process. On stdio stdout is the log from here on: whatever prints there goes to stderr.
    */
   async run(): Promise<void> {
-    // A promise that nobody waits for is a mistake of one component; the items of the others go on.
-    process.on("unhandledRejection", (reason) => log.error("a promise was rejected and nobody waited for it:", reason));
     const queue = process.env[QUEUE_VARIABLE];
     if (queue !== undefined && queue !== "") {
-      // Only workers need gRPC, and it is most of what there is to load.
-      const { serveQueue } = await import("./worker/serve.js");
-      await serveQueue(this.#registry, this.capacity, queue);
+      await this.runWorker(queue);
       return;
     }
     if (isatty(0)) {
@@ -79,6 +83,25 @@ It is started by a gateway and speaks JSON-RPC on its stdin and stdout; there is
 Name it in flowspan.yml as a plugin of type stdio (command: ${command}), or end it with Ctrl-D.\n`,
       );
     }
+    logStrayRejections();
     await servePipes(this.#registry, this.capacity);
   }
+
+  /**
+   * Connect to a gateway as a worker and serve this queue until SIGTERM or SIGINT; comes back to a gateway that was away.
+   *
+   * @param queue of a plugin of type worker in the gateway's configuration.
+   * @param options where the gateway is; default: `FLOWSPAN_TARGET` and `FLOWSPAN_TOKEN`, else the one that runs on this machine.
+   */
+  async runWorker(queue: string, options: WorkerOptions = {}): Promise<void> {
+    logStrayRejections();
+    // Only workers need gRPC, and it is most of what there is to load.
+    const { serveQueue } = await import("./worker/serve.js");
+    await serveQueue(this.#registry, this.capacity, queue, options);
+  }
+}
+
+/** A promise that nobody waits for is a mistake of one component; the items of the others go on. */
+function logStrayRejections(): void {
+  process.on("unhandledRejection", (reason) => log.error("a promise was rejected and nobody waited for it:", reason));
 }

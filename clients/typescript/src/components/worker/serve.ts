@@ -5,6 +5,7 @@ import { DEFAULT_RETRY } from "../../client/retry.js";
 import { findTarget } from "../../node/discovery.js";
 import { grpcWires } from "../../node/transport.js";
 import type { Registry } from "../registry.js";
+import type { WorkerOptions } from "../server.js";
 import { Worker } from "./worker.js";
 
 const CALL_TIMEOUT_MS = 10_000;
@@ -12,8 +13,8 @@ const CALL_TIMEOUT_MS = 10_000;
 const EXIT_GRACE_MS = 2_000;
 
 /** Work for a queue until SIGTERM or SIGINT; a second one ends the process at once. */
-export async function serveQueue(registry: Registry, capacity: number, queue: string): Promise<void> {
-  const gateway = new Gateway();
+export async function serveQueue(registry: Registry, capacity: number, queue: string, options: WorkerOptions): Promise<void> {
+  const gateway = new Gateway(options);
   const worker = new Worker({ registry, capacity, queue, reach: () => gateway.reach() });
   let signals = 0;
   const onSignal = () => {
@@ -39,13 +40,15 @@ class Gateway {
   #connection: Connection | undefined;
   #key = "";
 
+  constructor(private readonly options: WorkerOptions) {}
+
   reach(): Connection {
-    const { target, token } = findTarget(undefined, undefined);
+    const { target, token } = findTarget(this.options.target, this.options.token);
     const key = `${target} ${token ?? ""}`;
     if (this.#connection !== undefined && key === this.#key) return this.#connection;
     this.close();
     this.#key = key;
-    this.#connection = new Connection(grpcWires(target), {
+    this.#connection = new Connection(grpcWires(target, this.options.tls), {
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       timeoutMs: CALL_TIMEOUT_MS,
       retry: DEFAULT_RETRY,

@@ -308,6 +308,11 @@ export class Worker implements Host {
   }
 
   #execute(batch: WorkerBatch, welcome: WorkerWelcome): void {
+    if (this.#isLeaving) {
+      // On its way when we said so: it goes elsewhere and counts as never tried.
+      this.#send({ message: { case: "leaving", value: { givenBack: batch.executions } } });
+      return;
+    }
     const found = this.setup.registry.find(batch.component);
     const origin = new BatchOrigin(batch, welcome);
     const timeoutMs = batch.timeoutSeconds > 0 ? batch.timeoutSeconds * 1000 : Number.POSITIVE_INFINITY;
