@@ -28,7 +28,7 @@ pub use view::{FlowError, ItemCounts, ItemResult, Outcome, ResultOrder, RunProgr
 #[cfg(feature = "client")]
 pub use client::{
     Blob, BlobRef, BlobType, Client, ClientBuilder, Component, ComponentList, Diagnostic, Flow, FlowDocument, IntoInput,
-    ItemFilter, Pages, Plugin, RetryOptions, RunFilter, SubmitOptions, Watch, WatchOptions,
+    ItemFilter, Pages, Plugin, RetryOptions, RunFilter, SubmitOptions, TreeNews, TreeWatch, Watch, WatchOptions,
 };
 #[cfg(feature = "server")]
 pub use idempotency::idempotency_token;

@@ -28,6 +28,23 @@ const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 /// Bound of the answer to a streamed submit or blob: its size decides how long the last commit takes.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// `grpc.health.v1.HealthCheckRequest`, of the server as a whole.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HealthRequest {}
+
+/// `grpc.health.v1.HealthCheckResponse`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct HealthAnswer {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
+
+impl HealthAnswer {
+    pub fn is_serving(&self) -> bool {
+        self.status == 1
+    }
+}
+
 /// How to connect with TLS.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tls {
@@ -95,6 +112,14 @@ impl Connection {
     #[cfg(feature = "server")]
     pub fn workers(&self) -> WorkerServiceClient<Channel> {
         WorkerServiceClient::new(self.watches.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// The standard health service.
+    pub async fn check_health(&self, request: Request<HealthRequest>) -> Result<Response<HealthAnswer>, Status> {
+        let mut stub = tonic::client::Grpc::new(self.calls.clone());
+        stub.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let path = tonic::codegen::http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+        stub.unary(request, path, tonic_prost::ProstCodec::<HealthRequest, HealthAnswer>::default()).await
     }
 
     /// With the token.

@@ -4,6 +4,7 @@ mod channel;
 mod pages;
 mod resuming;
 mod submission;
+mod tree_watch;
 mod watch;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::view::{ItemResult, Outcome, ResultOrder, RunState, RunStatus, blob_or
 pub(crate) use channel::Connection;
 pub use pages::Pages;
 pub use submission::{BlobRef, FlowDocument, IntoInput, SubmitOptions};
+pub use tree_watch::{TreeNews, TreeWatch};
 pub use watch::{Watch, WatchOptions};
 
 use channel::{Tls, in_time};
@@ -591,6 +593,11 @@ impl Client {
         Watch::follow(self.clone(), run_id.to_owned(), options)
     }
 
+    /// Follow a run and all its sub-runs, at any depth; resumes by itself. Inside a tokio runtime.
+    pub fn watch_tree(&self, run_id: &str) -> TreeWatch {
+        TreeWatch::follow(self.clone(), run_id.to_owned())
+    }
+
     /// The status at the run's end, without results; after `timeout` the status as it stands then, not an error.
     pub async fn wait(&self, run_id: &str, timeout: Option<Duration>) -> Result<RunStatus> {
         self.wait_with(run_id, timeout, WatchOptions::new()).await
@@ -813,6 +820,14 @@ impl Client {
             stderr_tail: plugin.stderr_tail,
         };
         Ok(ComponentList { components, plugins: answer.plugins.into_iter().map(plugin).collect() })
+    }
+
+    /// Whether the gateway takes calls; an error if it cannot be reached.
+    pub async fn health(&self) -> Result<bool> {
+        let connection = &self.connection;
+        let answer: channel::HealthAnswer =
+            connection.unary(channel::HealthRequest {}, |request| connection.check_health(request)).await?;
+        Ok(answer.is_serving())
     }
 
     // Within

@@ -19,7 +19,9 @@ const MAX_CAUSES: usize = 16;
 pub type ComponentResult<T> = std::result::Result<T, ComponentError>;
 
 /// Fails a step in a chosen way. Every error of the language converts to it by `?`, as a failure of the component.
-pub struct ComponentError {
+pub struct ComponentError(Box<Inner>);
+
+struct Inner {
     reason: Reason,
     message: String,
     kind: Option<&'static str>,
@@ -52,18 +54,27 @@ impl ComponentError {
     }
 
     fn of(reason: Reason, message: String) -> ComponentError {
-        ComponentError { reason, message, kind: None, code: None, data: None, causes: Vec::new(), cause: None, retry_after: None }
+        ComponentError(Box::new(Inner {
+            reason,
+            message,
+            kind: None,
+            code: None,
+            data: None,
+            causes: Vec::new(),
+            cause: None,
+            retry_after: None,
+        }))
     }
 
     /// The component's own code, told in `data.code`.
     pub fn with_code(mut self, code: impl Into<String>) -> ComponentError {
-        self.code = Some(code.into());
+        self.0.code = Some(code.into());
         self
     }
 
     /// Any value, told in `data.data`; cut beyond 48 KiB.
     pub fn with_data(mut self, data: impl Serialize) -> ComponentError {
-        self.data = Some(match serde_json::to_value(data) {
+        self.0.data = Some(match serde_json::to_value(data) {
             Ok(data) => bounded(data),
             Err(error) => json!({"unreadable": error.to_string()}),
         });
@@ -72,13 +83,13 @@ impl ComponentError {
 
     /// When the next attempt may be worth while.
     pub fn retry_after(mut self, delay: Duration) -> ComponentError {
-        self.retry_after = Some(delay);
+        self.0.retry_after = Some(delay);
         self
     }
 
     /// For people.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 }
 
@@ -94,12 +105,12 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for ComponentError {
     fn from(error: E) -> ComponentError {
         let of_gateway = (&error as &dyn Any).downcast_ref::<Error>();
         let mut failure = ComponentError::new(error.to_string());
-        failure.kind = Some(std::any::type_name::<E>());
+        failure.0.kind = Some(std::any::type_name::<E>());
         // A call to the gateway failed and the component let it pass: the component failed, whatever the gateway said.
-        failure.cause = of_gateway.map(Error::reason);
+        failure.0.cause = of_gateway.map(Error::reason);
         let mut source = error.source();
-        while let Some(cause) = source.filter(|_| failure.causes.len() < MAX_CAUSES) {
-            failure.causes.push(cause.to_string());
+        while let Some(cause) = source.filter(|_| failure.0.causes.len() < MAX_CAUSES) {
+            failure.0.causes.push(cause.to_string());
             source = cause.source();
         }
         failure
@@ -108,7 +119,7 @@ impl<E: std::error::Error + Send + Sync + 'static> From<E> for ComponentError {
 
 impl fmt::Debug for ComponentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.message)
+        write!(f, "{}: {}", self.0.reason, self.0.message)
     }
 }
 
@@ -165,6 +176,7 @@ impl From<&Error> for Failure {
 
 impl From<ComponentError> for Failure {
     fn from(error: ComponentError) -> Failure {
+        let error = *error.0;
         let mut details = Map::new();
         let mut add = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
@@ -186,7 +198,8 @@ fn cut(text: &str, bytes: usize) -> String {
     if text.len() <= bytes {
         return text.to_owned();
     }
-    format!("{}…", &text[..text.floor_char_boundary(bytes - 3)])
+    let end = (0..=bytes - '…'.len_utf8()).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..end])
 }
 
 #[cfg(test)]
