@@ -25,8 +25,10 @@ HERE = Path(__file__).parent
 WAIT_S = 10.0
 
 
-def python_plugin(name: str, script: Path | str, *args: str, **options: Any) -> StdioPlugin:
-    return StdioPlugin(LaunchSpec(name, sys.executable, (str(script), *args)), **options)
+def python_plugin(
+    name: str, script: Path | str, *args: str, kind: type[StdioPlugin] = StdioPlugin, **options: Any
+) -> StdioPlugin:
+    return kind(LaunchSpec(name, sys.executable, (str(script), *args)), **options)
 
 
 class House:
