@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from gateway.cli.entries.bridge import bridge
 from gateway.cli.entries.conformance import conformance
 from gateway.cli.entries.graph import graph
 from gateway.cli.entries.infer import infer
@@ -96,6 +97,7 @@ app.add_typer(schema_app, name="schema")
 app.command()(validate)
 app.command()(infer)
 app.command()(graph)
+app.command()(bridge)
 app.command()(conformance)
 app.command("test")(run_tests)
 app.command()(mcp)

@@ -13,7 +13,7 @@ from flowspan.jsonrpc import CLIENT_LIMITS
 from flowspan.view.status import ItemResult, ResultsOmitted, RunStatus
 from gateway.methods.context import RequestContext
 from gateway.methods.dialect import encode_status
-from runtime_core.api import RuntimeApi
+from gateway.methods.run_port import RunPort
 
 _STATUS_BYTES: Final = 2 * 1024
 """Room for a status without results; what callers wrote into it comes on top (`_status_bytes`)."""
@@ -31,7 +31,7 @@ def max_result_bytes(context: RequestContext) -> int:
 
 
 async def answer_status(
-    api: RuntimeApi, context: RequestContext, status: RunStatus, *, namespace: str, is_page: bool = False
+    api: RunPort, context: RequestContext, status: RunStatus, *, namespace: str, is_page: bool = False
 ) -> bytes:
     """The answer: with all results that `status` has, or, where they do not fit, without any; a page keeps those that do.
 
@@ -68,7 +68,7 @@ async def answer_status(
     return encode_status(context.dialect, replace(status, results=results[:fitting], results_omitted=left_out))
 
 
-async def all_results(api: RuntimeApi, context: RequestContext, status: RunStatus, *, namespace: str) -> Sequence[ItemResult]:
+async def all_results(api: RunPort, context: RequestContext, status: RunStatus, *, namespace: str) -> Sequence[ItemResult]:
     """The results of a status that was asked with them, for an answer that can leave none out.
 
     Raises:
@@ -102,7 +102,7 @@ def _status_bytes(status: RunStatus) -> int:
     return _STATUS_BYTES + _ESCAPED_BYTES * chars
 
 
-async def read_blobs(api: RuntimeApi, results: Sequence[ItemResult], namespace: str, room: int) -> Sequence[ItemResult]:
+async def read_blobs(api: RunPort, results: Sequence[ItemResult], namespace: str, room: int) -> Sequence[ItemResult]:
     """Results with the values that are kept in blobs, as far as they have room; the others keep their blob id."""
     if not any(result.is_blob for result in results):
         return results

@@ -11,6 +11,7 @@ from flowspan.view.status import ResultOrder
 from gateway.methods.answers import all_results, max_result_bytes, read_blobs
 from gateway.methods.context import RequestContext
 from gateway.methods.dialect import encode_batch, encode_flow_result, full_blob_id
+from gateway.methods.run_port import RunPort
 from gateway.methods.runs import wait_for_results
 from gateway.methods.waiting import wait_for_run
 from gateway.methods.wire import (
@@ -21,10 +22,10 @@ from gateway.methods.wire import (
     optional_object,
     read_inputs,
 )
-from runtime_core.api import RuntimeApi, SubmitRun
+from runtime_core.api import SubmitRun
 
 
-async def evaluate(api: RuntimeApi, context: RequestContext, params: EvaluateParams) -> bytes:
+async def evaluate(api: RunPort, context: RequestContext, params: EvaluateParams) -> bytes:
     """`{"result": FlowResult}` of one input through a stored flow, or through one that comes along."""
     link = context.link(params.origin)
     flow = optional_object("flow", params.flow)
@@ -53,7 +54,7 @@ async def evaluate(api: RuntimeApi, context: RequestContext, params: EvaluatePar
     return b'{"result":%b}' % encode_flow_result("stepflow", result, knows_skipped=True)
 
 
-async def submit_batch(api: RuntimeApi, context: RequestContext, params: SubmitBatchParams) -> bytes:
+async def submit_batch(api: RunPort, context: RequestContext, params: SubmitBatchParams) -> bytes:
     """`{"batch_id", "total_runs"}`: a run is a batch, an item is a run."""
     link = context.link(params.origin)
     inputs = read_inputs(params.inputs)
@@ -73,7 +74,7 @@ async def submit_batch(api: RuntimeApi, context: RequestContext, params: SubmitB
     return msgspec.json.encode({"batch_id": status.run_id, "total_runs": len(inputs)})
 
 
-async def get_batch(api: RuntimeApi, context: RequestContext, params: GetBatchParams) -> bytes:
+async def get_batch(api: RunPort, context: RequestContext, params: GetBatchParams) -> bytes:
     """`{"details", "outputs"?}`."""
     link = context.link(params.origin)
     if params.wait:
@@ -89,7 +90,7 @@ async def get_batch(api: RuntimeApi, context: RequestContext, params: GetBatchPa
     return encode_batch(status, await all_results(api, context, status, namespace=link.namespace))
 
 
-async def get_metadata(api: RuntimeApi, context: RequestContext, params: FlowMetadataParams) -> bytes:
+async def get_metadata(api: RunPort, context: RequestContext, params: FlowMetadataParams) -> bytes:
     """`{"flow_metadata", "step_metadata"?}` of a stored flow."""
     link = context.link(params.origin)
     seen = params.observability

@@ -10,14 +10,14 @@ import msgspec
 from flowspan.errors import InvalidArgumentError
 from gateway.methods.context import RequestContext
 from gateway.methods.dialect import blob_id_for, full_blob_id
+from gateway.methods.run_port import RunPort
 from gateway.methods.wire import GetBlobParams, PutBlobParams
-from runtime_core.api import RuntimeApi
 
 _TYPES: Final = frozenset({"data", "flow", "binary"})
 _TEXT: Final = msgspec.json.Decoder(str)
 
 
-async def put(api: RuntimeApi, context: RequestContext, params: PutBlobParams) -> bytes:
+async def put(api: RunPort, context: RequestContext, params: PutBlobParams) -> bytes:
     """`{"blob_id"}`. The bytes of a binary blob come as base64 text."""
     link = context.link(params.origin)
     data = bytes(params.data)
@@ -34,7 +34,7 @@ async def put(api: RuntimeApi, context: RequestContext, params: PutBlobParams) -
     return b'{"blob_id":%b}' % name if context.dialect == "stepflow" else b'{"blobId":%b,"blob_id":%b}' % (name, name)
 
 
-async def get(api: RuntimeApi, context: RequestContext, params: GetBlobParams) -> bytes:
+async def get(api: RunPort, context: RequestContext, params: GetBlobParams) -> bytes:
     """`{"data", "blob_type"}`, the data as it was put."""
     link = context.link(params.origin)
     blob = await api.get_blob(full_blob_id(params.blob_id), namespace=link.namespace)

@@ -23,7 +23,7 @@ def _object(required: dict[str, Any], optional: dict[str, Any] | None = None) ->
 
 
 _FLOW_ERROR: Final = _object({"code": _STRING, "message": _STRING}, {"data": {}})
-_RESULT_SCHEMAS: Final[dict[str, Any]] = {
+RESULT_SCHEMAS: Final[dict[str, Any]] = {
     "FlowResult": {
         "oneOf": [
             _object({"outcome": {"const": "success"}}, {"value": {}, "blobId": _STRING}),
@@ -96,7 +96,7 @@ def openrpc_document(version: str) -> dict[str, Any]:
         "info": {"title": "Flowspan for component servers", "version": version},
         "methods": methods,
         "components": {
-            "schemas": {**schemas, **_RESULT_SCHEMAS},
+            "schemas": {**schemas, **RESULT_SCHEMAS},
             "errors": {
                 reason.value: {"code": row.jsonrpc, "message": row.meaning, "data": {"reason": reason.value}}
                 for reason, row in ERROR_TABLE.items()

@@ -15,6 +15,7 @@ from flowspan.view.wire import item_result_to_wire
 from gateway.methods.answers import answer_status, max_result_bytes
 from gateway.methods.context import RequestContext, RequestLink
 from gateway.methods.dialect import encode_status, full_blob_id
+from gateway.methods.run_port import RunPort
 from gateway.methods.waiting import wait_for_run
 from gateway.methods.wire import (
     CancelParams,
@@ -25,14 +26,14 @@ from gateway.methods.wire import (
     optional_object,
     read_inputs,
 )
-from runtime_core.api import RuntimeApi, SubmitRun
+from runtime_core.api import SubmitRun
 
 _text = msgspec.json.encode
 MAX_EVENT_BYTES: Final = 256 * 1024
 """Of one `runs/event`: large enough to be cheap, small enough that other answers get their turn."""
 
 
-async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams) -> bytes:
+async def submit(api: RunPort, context: RequestContext, params: SubmitParams) -> bytes:
     """RunStatus; with `wait` the run's end and its results by index."""
     origin = params.origin
     link = context.link(origin)
@@ -67,7 +68,7 @@ async def submit(api: RuntimeApi, context: RequestContext, params: SubmitParams)
 
 
 async def wait_for_results(
-    api: RuntimeApi, context: RequestContext, link: RequestLink, submitted: RunStatus, timeout_s: float | None
+    api: RunPort, context: RequestContext, link: RequestLink, submitted: RunStatus, timeout_s: float | None
 ) -> RunStatus:
     """The run that was just submitted, at its end or as it stands when the time is over, with results by index as far as the
     answer can hold them."""
@@ -87,7 +88,7 @@ async def wait_for_results(
     return await api.get_run(run_id, namespace=link.namespace, order=ResultOrder.BY_INDEX, max_bytes=keep_bytes)
 
 
-async def get(api: RuntimeApi, context: RequestContext, params: GetParams) -> bytes:
+async def get(api: RunPort, context: RequestContext, params: GetParams) -> bytes:
     """RunStatus, now or at the run's end. Results: as `includeResults` says; unsaid, a wait includes them."""
     link = context.link(params.origin)
     timeout_s = finite("timeoutSecs", params.timeout_secs)
@@ -112,7 +113,7 @@ async def get(api: RuntimeApi, context: RequestContext, params: GetParams) -> by
     return await answer_status(api, context, status, namespace=link.namespace, is_page=is_page)
 
 
-async def watch(api: RuntimeApi, context: RequestContext, params: WatchParams) -> bytes:
+async def watch(api: RunPort, context: RequestContext, params: WatchParams) -> bytes:
     """`runs/event` notifications as items complete, from a cursor on; at the run's end RunStatus without results."""
     link = context.link(params.origin)
     head = b'{"watchId":%b,"runId":%b' % (_text(context.request_id), _text(params.run_id))
@@ -156,7 +157,7 @@ def _events(rows: Sequence[bytes], after_seq: int, max_bytes: int) -> list[tuple
     return messages
 
 
-async def cancel(api: RuntimeApi, context: RequestContext, params: CancelParams) -> bytes:
+async def cancel(api: RunPort, context: RequestContext, params: CancelParams) -> bytes:
     """RunStatus, and how many executions were not confirmed as stopped."""
     link = context.link(params.origin)
     status, unconfirmed = await api.cancel_run(params.run_id, namespace=link.namespace, reason=params.reason)

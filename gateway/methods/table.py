@@ -9,7 +9,7 @@ from typing import Any, Final
 from flowspan.jsonrpc import method_not_found
 from gateway.methods import batches, blobs, runs, wire
 from gateway.methods.context import RequestContext
-from runtime_core.api import RuntimeApi
+from gateway.methods.run_port import RunPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Method:
     """One method. `handle`: api, context, checked params to the result's JSON. `result`: name of its shape in the document."""
 
     params: type[wire.FromExecution]
-    handle: Callable[[RuntimeApi, RequestContext, Any], Awaitable[bytes]]
+    handle: Callable[[RunPort, RequestContext, Any], Awaitable[bytes]]
     result: str
     summary: str
 
@@ -39,7 +39,7 @@ METHODS: Final[dict[str, Method]] = {
 class MethodTable:
     """Serves the requests of component servers. `api`: gives the core; asked at each request, since both know each other."""
 
-    def __init__(self, api: Callable[[], RuntimeApi]) -> None:
+    def __init__(self, api: Callable[[], RunPort]) -> None:
         self._api = api
 
     async def handle(self, context: RequestContext, method: str, params: bytes) -> bytes:

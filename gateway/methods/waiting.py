@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flowspan.protobuf.segments import decode_rows
 from flowspan.view.fold import RunFold
 from flowspan.view.status import RunStatus
-from runtime_core.api import RuntimeApi
+from gateway.methods.run_port import RunPort
 
 
 class WaitedRun(NamedTuple):
@@ -26,7 +26,7 @@ class WaitedRun(NamedTuple):
 
 
 async def wait_for_run(
-    api: RuntimeApi,
+    api: RunPort,
     run_id: str,
     *,
     namespace: str,

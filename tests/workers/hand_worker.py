@@ -15,6 +15,7 @@ from flowspan.v1 import worker_service_pb2 as pb
 from flowspan.v1.worker_service_pb2_grpc import WorkerServiceStub
 from gateway.app import Gateway, GatewayParts
 from gateway.grpc_server.listener import Listener
+from gateway.stdio_bridge.settings import StdioPlugin
 from gateway.workers.worker import QueueSettings
 from runtime_core.ports import Store
 from runtime_core.stores.memory import MemoryStore
@@ -40,17 +41,24 @@ class WorkerHouse(House):
 
 @asynccontextmanager
 async def worker_house(
-    *, away_s: float = 12.0, heartbeat_s: float = 4.0, store: Store | None = None, target: str | None = None, **parts: Any
+    *,
+    away_s: float = 12.0,
+    heartbeat_s: float = 4.0,
+    store: Store | None = None,
+    target: str | None = None,
+    plugins: Sequence[StdioPlugin] = (),
+    more_queues: Sequence[QueueSettings] = (),
 ) -> AsyncIterator[WorkerHouse]:
+    """Plugins and further queues are routed by their names."""
     with tempfile.TemporaryDirectory(prefix="fs-w-") as directory:
         settings = QueueSettings("w", "q", away_s=away_s, heartbeat_s=heartbeat_s)
         made = GatewayParts(
             store=store or MemoryStore(),
-            queues=(settings,),
-            routes={"/builtin": "builtin", "/w": "w"},
+            plugins=plugins,
+            queues=(settings, *more_queues),
+            routes={"/builtin": "builtin", "/w": "w", **{f"/{one.name}": one.name for one in (*plugins, *more_queues)}},
             listeners=(Listener(target or f"unix:{directory}/s"),),
             drain_s=0.0,
-            **parts,
         )
         async with Gateway(made) as gateway:
             yield WorkerHouse(gateway)

@@ -400,6 +400,11 @@ class AsyncClient:
         """The bytes first put, whatever the type."""
         return (await self._read_blob(blob_id))[1]
 
+    async def read_blob(self, blob_id: str) -> tuple[str, bytes]:
+        """Its type (data, flow or binary) and the bytes first put."""
+        info, data = await self._read_blob(blob_id)
+        return next((name for name, number in _BLOB_TYPES.items() if number == info.blob_type), "data"), data
+
     # the gateway
 
     async def components(self) -> ComponentList:

@@ -12,6 +12,7 @@ import msgspec
 
 from flowspan.client.answers import RawJson
 from flowspan.client.async_client import AsyncClient
+from flowspan.client.submission import is_flow_id
 from flowspan.client.watch import Watch
 from flowspan.components.executions import decode_observability
 from flowspan.components.run_calls import ResultOrderLike, WatchOwner
@@ -52,6 +53,8 @@ class GrpcRunCalls:
     async def submit_run(self, options: Mapping[str, Any], inputs: Sequence[Any], wait: bool) -> RunStatus:
         if isinstance(inputs, (str, bytes, Mapping)):
             raise InvalidArgumentError("inputs must be a list with one input per item", field="inputs")
+        if not is_flow_id(options["flowId"]):
+            raise InvalidArgumentError("flow_id must be sha256: and 64 hexadecimal digits", field="flowId")
         values = [RawJson(encode_value(value)) for value in inputs]
         known: Any = {name: _given(wire, options[wire]) for wire, name in _OPTIONS.items() if options.get(wire) is not None}
         known |= {"task_token": self._token, "traceparent": self._traceparent()}
