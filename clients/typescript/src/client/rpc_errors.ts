@@ -54,7 +54,11 @@ function isLostConnection(error: ConnectError): boolean {
   const text = error.rawMessage;
   if (/http\/2|premature|missing trailer|protocol error: missing|fetch failed|network|socket|terminated/i.test(text)) return true;
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
-    if ("code" in cause && typeof cause.code === "string" && /^(E[A-Z]+|ERR_HTTP2_|UND_ERR_|ERR_STREAM_)/.test(cause.code))
+    if (
+      "code" in cause &&
+      typeof cause.code === "string" &&
+      /^(E[A-Z]+|ERR_HTTP2_|UND_ERR_|ERR_STREAM_)|CERT|_TLS_|_SSL_|VERIFY_LEAF/.test(cause.code)
+    )
       return true;
     if (cause instanceof TypeError && /fetch/i.test(cause.message)) return true;
   }
