@@ -42,7 +42,7 @@ $(VENV)/.stamp: $(PROJECTS)
 
 $(VENV)/.dev-stamp: $(VENV)/.stamp
 	@echo "setup: installing development tools into .venv" >&2
-	@$(PIP) install -c constraints.txt --no-build-isolation -e clients/python -e '.[uvloop,otel,dev]'
+	@$(PIP) install -c constraints.txt --no-build-isolation -e clients/python -e '.[uvloop,otel,web,dev]'
 	@touch $@
 
 $(TOOLS)/.stamp: Makefile

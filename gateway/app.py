@@ -42,6 +42,7 @@ from gateway.stdio_bridge.supervisor import StdioSupervisor
 from gateway.telemetry.exposition import render
 from gateway.telemetry.observer import GatewayObserver, TraceSink
 from gateway.telemetry.status_pages import StatusPages
+from gateway.web.settings import WebSettings
 from gateway.workers.queue import WorkerQueue
 from gateway.workers.worker import QueueSettings
 from runtime_core.api import RuntimeApi
@@ -53,6 +54,7 @@ from runtime_core.ports import ComponentServer, EngineSink, SecretBox, Store
 
 if TYPE_CHECKING:
     from gateway.grpc_server.server import GrpcServer
+    from gateway.web.server import WebServer
 
 log = structlog.get_logger("flowspan.gateway")
 
@@ -92,6 +94,7 @@ class GatewayParts:
         traces: makes what takes spans; None: none are made.
         secrets: keeps secret variables out of the store; None: nothing that is stored outlives the process.
         metrics: `host:port` of the status pages; None: there are none.
+        web: the run API over HTTP, beside at least one listener; None: there is none.
         on_calls: told of attempts that ended, as `RunObserver.on_calls`; None: nobody asks.
     """
 
@@ -107,6 +110,7 @@ class GatewayParts:
     drain_s: float = DRAIN_S
     traces: Callable[[CallNaming], TraceSink] | None = None
     metrics: str | None = None
+    web: WebSettings | None = None
     secrets: SecretBox | None = None
     on_calls: Callable[[Sequence[CallResult]], None] | None = None
 
@@ -176,6 +180,7 @@ class Gateway:
             offering[mock.name] = InProcessPlugin(server, "mock", offered_mocks(mock))
         self.catalog: ComponentCatalog = RoutedCatalog(routes, offering, parts.rules)
         self._server: GrpcServer | None = None
+        self._web: WebServer | None = None
         self.figures = Figures(
             self._runtime, self._observer, (*self._plugins.values(), *self._queues.values()), lambda: self._server
         )
@@ -194,6 +199,11 @@ class Gateway:
     def metrics_address(self) -> str | None:
         """Where the status pages are, as bound; None: nowhere."""
         return self._pages.address if self._pages is not None else None
+
+    @property
+    def web_url(self) -> str | None:
+        """Where the web face is, as bound; None: nowhere."""
+        return self._web.url if self._web is not None else None
 
     @property
     def api(self) -> RuntimeApi:
@@ -234,12 +244,22 @@ class Gateway:
                     self._runtime, self.catalog, tuple(self._parts.listeners), queues=queues, naming=self._naming
                 )
                 await self._server.start()
+                if self._parts.web is not None:
+                    await self._start_web(self._parts.web, self._server)
                 await self._server.set_serving(True)
             self._is_serving = True
             log.info("gateway_ready", addresses=list(self.addresses), metrics=self.metrics_address)
         except BaseException:
             await self.stop(grace_s=0.0)
             raise
+
+    async def _start_web(self, settings: WebSettings, server: GrpcServer) -> None:
+        from gateway.web.request import Faces  # an extra, and time to load
+        from gateway.web.server import WebServer
+
+        faces = Faces(self._runtime, self.catalog, server.services, server.streams, server.submissions)
+        self._web = WebServer(settings, faces)
+        await self._web.start()
 
     async def stop(self, grace_s: float | None = None) -> None:
         """Drain for at most `grace_s` seconds (default: as configured), then end everything. Nothing that is durable is
@@ -262,6 +282,9 @@ class Gateway:
             ends.push_async_callback(self._supervisor.stop)
             if self._server is not None:
                 ends.push_async_callback(self._server.stop, grace_s=1.0)
+            if self._web is not None:
+                ends.push_async_callback(self._web.stop)
+            if self._server is not None:
                 await self._server.set_serving(False)
             for queue in self._queues.values():  # ahead of the server, which would wait for their streams
                 ends.push_async_callback(queue.close)

@@ -35,6 +35,7 @@ from gateway.secret_box import KEY_FILE, KeyFileBox
 from gateway.stdio_bridge.launch import Isolation, LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin as StdioServerSettings
 from gateway.telemetry.observer import TraceSink
+from gateway.web.settings import WebSettings, WebTls
 from gateway.workers.worker import QueueSettings
 from runtime_core.calls import CallNaming
 from runtime_core.flow.schemas import SchemaError, compile_schema
@@ -96,6 +97,9 @@ def assemble(
             credentials = _credentials(config.tls)
         except _UnusableFile as unusable:
             problems.append(Problem(f"/tls/{unusable.member}", unusable.message))
+    web = _web(config, token) if listen else None  # as the pages of figures: for gateways that stay
+    if web is not None and importlib.util.find_spec("uvicorn") is None:
+        problems.append(Problem("/web", "the web face needs uvicorn: pip install 'flowspan-gateway[web]'"))
     if problems:
         raise ConfigError(name, with_lines(Path(name), problems))
     return GatewayParts(
@@ -109,6 +113,7 @@ def assemble(
         listeners=[
             Listener(address) if address.startswith("unix:") else Listener(address, token, credentials) for address in listen
         ],
+        web=web,
         limits=config.limits.to_core(),
         drain_s=config.engine.drain_grace_s,
         traces=None if traces == "none" else _traces(traces),
@@ -116,6 +121,14 @@ def assemble(
         # Of commands that run one flow there may be many at a time.
         metrics=config.telemetry.metrics if listen else None,
     )
+
+
+def _web(config: Config, token: str | None) -> WebSettings | None:
+    web, tls = config.web, config.tls
+    if web is None:
+        return None
+    files = None if tls is None else WebTls(tls.certificate, tls.key, tls.client_ca)
+    return WebSettings(web.listen, token, web.origins, web.hosts, files)
 
 
 def _conditions(prefix: str, index: int, route: Route, problems: list[Problem]) -> tuple[Condition, ...]:

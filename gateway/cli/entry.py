@@ -52,6 +52,7 @@ from gateway.cli.options import (
     Token,
     Trace,
     Variables,
+    Web,
     end,
     id_of_blob,
     id_of_run,
@@ -349,6 +350,7 @@ def get_blob(
 def serve(
     config: ConfigPath = None,
     listen: Listen = None,
+    web: Web = None,
     no_auth: NoAuth = False,
     state: State = None,
     log_level: LogLevelOption = None,
@@ -357,13 +359,14 @@ def serve(
     """Serve until SIGTERM; prints one line of JSON with its addresses when it is ready."""
     from gateway.cli import serve_commands
 
-    end(serve_commands.serve(_serve_options(config, listen, no_auth, state, log_level, log_format)))
+    end(serve_commands.serve(_serve_options(config, listen, web, no_auth, state, log_level, log_format)))
 
 
 @app.command()
 def dev(
     config: ConfigPath = None,
     listen: Listen = None,
+    web: Web = None,
     no_auth: NoAuth = False,
     state: State = None,
     log_level: LogLevelOption = None,
@@ -372,7 +375,7 @@ def dev(
     """Serve, and start anew when the configuration or a plugin's files change. Runs are kept beside the configuration."""
     from gateway.cli import serve_commands
 
-    end(serve_commands.dev(_serve_options(config, listen, no_auth, state, log_level, log_format)))
+    end(serve_commands.dev(_serve_options(config, listen, web, no_auth, state, log_level, log_format)))
 
 
 @config_app.command("check")
@@ -462,6 +465,7 @@ def _request(
 def _serve_options(
     config: Path | None,
     listen: list[str] | None,
+    web: str | None,
     no_auth: bool,
     state: Path | None,
     level: LogLevel | None,
@@ -469,4 +473,4 @@ def _serve_options(
 ) -> Any:
     from gateway.cli.serve_commands import ServeOptions
 
-    return ServeOptions(config, tuple(listen or ()), no_auth, state, level and level.value, form and form.value)
+    return ServeOptions(config, tuple(listen or ()), no_auth, state, level and level.value, form and form.value, web)

@@ -130,6 +130,9 @@ Ca = Annotated[Path | None, typer.Option("--ca", help="Trusted certificates (PEM
 Listen = Annotated[
     list[str] | None, typer.Option("--listen", help="HOST:PORT (port 0: any free one) or unix:/path; may be repeated.")
 ]
+Web = Annotated[
+    str | None, typer.Option("--web", help="HOST:PORT of the run API over HTTP, for browsers and curl.", metavar="HOST:PORT")
+]
 NoAuth = Annotated[bool, typer.Option("--no-auth", help="Ask for no token; loopback only.")]
 State = Annotated[Path | None, typer.Option("--state", help="Keep runs in this directory.", metavar="DIR")]
 LogLevelOption = Annotated[LogLevel | None, typer.Option("--log-level", help="The least that is logged.")]

@@ -26,7 +26,9 @@ from gateway.config import (
     NoAuth,
     Problem,
     TokenAuth,
+    Web,
     check_address,
+    check_web_address,
     data_directory,
     is_loopback,
     load_config,
@@ -58,6 +60,7 @@ class ServeOptions:
     state: Path | None = None
     log_level: str | None = None
     log_format: str | None = None
+    web: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,10 @@ def _plan(options: ServeOptions, loaded: LoadedConfig, default_state: Path) -> _
     try:
         for address in options.listen:
             check_address(address)
+        if options.web is not None:
+            check_web_address(options.web)
+            web = Web(listen=options.web) if config.web is None else config.web.model_copy(update={"listen": options.web})
+            config = config.model_copy(update={"web": web})
         listen = (*config.listen, *options.listen)
         auth = NoAuth(type="none") if options.no_auth else config.auth
         config = config.model_copy(update={"listen": listen, "auth": auth})
@@ -201,7 +208,7 @@ async def _serve(plan: _Plan, main: Callable[[Gateway, asyncio.Event], Awaitable
         server_file = write_server_file(
             gateway.addresses[0], plan.token, os.getpid(), addresses=gateway.addresses, config=plan.loaded.path
         )
-        _announce(gateway.addresses, gateway.metrics_address, server_file)
+        _announce(gateway.addresses, gateway.metrics_address, gateway.web_url, server_file)
         return await main(gateway, stop)
     finally:
         if server_file is not None:
@@ -229,17 +236,19 @@ async def _settled(gateway: Gateway, stop: asyncio.Event) -> None:
     await asyncio.gather(ready, stopped, return_exceptions=True)
 
 
-def _announce(addresses: Sequence[str], metrics: str | None, server_file: Path) -> None:
+def _announce(addresses: Sequence[str], metrics: str | None, web: str | None, server_file: Path) -> None:
     unix = next((address for address in addresses if address.startswith("unix:")), None)
     tcp = next((address for address in addresses if not address.startswith("unix:")), None)
     line = {"grpc": tcp or unix, "unix": unix, "pid": os.getpid(), "serverFile": str(server_file)}
     if metrics is not None:
         line["metrics"] = f"http://{metrics}/metrics"
+    if web is not None:
+        line["web"] = web
     try:
         write_stdout(msgspec.json.encode(line) + b"\n")
     except OutputClosedError:
         say("flowspan: nobody reads the ready line")
-    for address in addresses:
+    for address in (*addresses, *(() if web is None else (web.partition("://")[2],))):
         if not is_loopback(address):
             say(f"flowspan: {address} can be reached from other machines")
 

@@ -27,7 +27,9 @@ from gateway.config.model import (
     Telemetry,
     Tls,
     TokenAuth,
+    Web,
     check_address,
+    check_web_address,
     is_loopback,
 )
 from gateway.config.plugins import (
@@ -74,7 +76,9 @@ __all__ = [
     "Telemetry",
     "Tls",
     "TokenAuth",
+    "Web",
     "check_address",
+    "check_web_address",
     "config_directory",
     "config_schema",
     "data_directory",

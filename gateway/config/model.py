@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -17,6 +18,7 @@ BUILTIN: Final = "builtin"
 """Name of the plugin, and of its route, that every gateway has unless the file says otherwise."""
 
 _CORE: Final = Limits()
+_ORIGIN: Final = re.compile(r"https?://[^/?#@\s]+")
 
 
 class RouteCondition(Section):
@@ -77,6 +79,32 @@ class Tls(Section):
     certificate: Path
     key: Path
     client_ca: Path | None = None
+
+
+class Web(Section):
+    """The run API over HTTP, for browsers and curl (docs/web.md); needs `flowspan-gateway[web]`."""
+
+    listen: str = Field(description="HOST:PORT; port 0: any free one. Token and TLS as for the other listeners.")
+    origins: tuple[str, ...] = Field(
+        default=(), description="Whose pages may call, such as https://flows.example.org; none beside its own."
+    )
+    hosts: tuple[str, ...] = Field(
+        default=(), description="Names by which it may be asked, beside addresses, localhost and the host in `listen`."
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _check_listen(cls, address: str) -> str:
+        check_web_address(address)
+        return address
+
+    @field_validator("origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin; write one like https://flows.example.org, without a path")
+        return origins
 
 
 class Secrets(Section):
@@ -156,6 +184,7 @@ class Config(Section):
     listen: tuple[str, ...] = ()
     auth: Auth = TokenAuth.model_construct(type="token")
     tls: Tls | None = None
+    web: Web | None = None
     limits: LimitSettings = LimitSettings.of_defaults()
     secrets: Secrets = Secrets.of_defaults()
     telemetry: Telemetry = Telemetry.of_defaults()
@@ -215,16 +244,19 @@ class Config(Section):
     def check_access(self) -> None:
         """Raises ValueError if somebody beyond this machine could call without TLS and a token, or anybody without
         having been let in on purpose."""
-        for address in self.listen:
+        places = [("listen", address) for address in self.listen]
+        if self.web is not None:
+            places.append(("web.listen", self.web.listen))
+        for place, address in places:
             if is_loopback(address):
                 continue
             if isinstance(self.auth, NoAuth):
                 raise ValueError(
-                    f"listen: {address} can be reached from other machines: `auth: {{type: none}}` is for loopback only"
+                    f"{place}: {address} can be reached from other machines: `auth: {{type: none}}` is for loopback only"
                 )
             if self.tls is None:
                 raise ValueError(
-                    f"listen: {address} can be reached from other machines: it needs `tls` with a certificate and a key"
+                    f"{place}: {address} can be reached from other machines: it needs `tls` with a certificate and a key"
                 )
 
 
@@ -237,6 +269,13 @@ def check_address(address: str) -> None:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
         raise ValueError(f"{address!r} is no address; write HOST:PORT (port 0: any free one) or unix:/path")
+
+
+def check_web_address(address: str) -> None:
+    """Raises ValueError unless it is `host:port`."""
+    check_address(address)
+    if address.startswith("unix:"):
+        raise ValueError(f"{address!r}: browsers know no unix sockets; write HOST:PORT")
 
 
 def is_loopback(address: str) -> bool:
