@@ -4,6 +4,7 @@
 #
 #   ./generate.sh [OUT]     OUT: where to; default: src/v1
 set -eu
+out=
 if [ $# -gt 0 ]; then
   mkdir -p "$1"
   out=$(cd "$1" && pwd)

@@ -220,7 +220,16 @@ test("a watch goes on from a cursor, and by index waits for what comes before", 
         for await (const item of items) seen.push(item.itemIndex);
         return seen;
       };
-      assert.deepEqual(await indexes(client.watch(RUN_ID, { order: "byIndex" })), [0, 1, 2]);
+      const byIndex = client.watch(RUN_ID, { order: "byIndex" });
+      const cursors: [number, number][] = [];
+      for await (const item of byIndex) cursors.push([item.itemIndex, byIndex.cursor]);
+      // Item 2 has event 3 and is handed out last: until then another watch must begin ahead of it.
+      assert.deepEqual(cursors.slice(0, 2), [
+        [0, 2],
+        [1, 2],
+      ]);
+      assert.deepEqual(cursors[2]?.[0], 2);
+      assert.equal(byIndex.cursor, 6);
       assert.deepEqual(await indexes(client.watch(RUN_ID, { afterSeq: 3 })), [0, 1]);
       assert.deepEqual(await indexes(client.watch(RUN_ID, { afterSeq: 6 })), []);
       assert.throws(() => client.watch(RUN_ID, { afterSeq: 1, order: "byIndex" }), { reason: "INVALID_ARGUMENT" });

@@ -60,6 +60,8 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
   #nextIndex = 0;
   #ready: LoggedResult[] = [];
   #given = 0;
+  #firstReady: number[] = [];
+  #firstHeld = Number.POSITIVE_INFINITY;
   #isClosed = false;
 
   constructor(
@@ -105,16 +107,11 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
   /** Give this as `afterSeq` to another watch: it hands out everything that this one has not. */
   get cursor(): number {
     let first = this.#fold.throughSeq + 1;
-    const look = (entry: LoggedResult | undefined) => {
-      if (entry !== undefined && entry.seq < first) first = entry.seq;
-    };
     if (this.#byIndex) {
-      for (const entry of this.#ready.slice(this.#given)) look(entry);
-      for (const entry of this.#unread) look(entry);
-      for (const entry of this.#held.values()) look(entry);
+      first = Math.min(first, this.#firstReady[this.#given] ?? first, this.#firstHeld);
+      for (const { seq } of this.#unread) first = Math.min(first, seq);
     } else {
-      look(this.#ready[this.#given]);
-      look(this.#unread[0]);
+      first = this.#ready[this.#given]?.seq ?? this.#unread[0]?.seq ?? first;
     }
     return first - 1;
   }
@@ -189,6 +186,19 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
     this.#unread = [];
     this.#ready = this.#byIndex ? this.#inOrder(fresh) : fresh;
     this.#given = 0;
+    if (this.#byIndex) this.#findFirst();
+  }
+
+  /** The lowest event of what is ready from each position on, and of what is held: the cursor may be asked for at each result. */
+  #findFirst(): void {
+    let first = Number.POSITIVE_INFINITY;
+    this.#firstReady = new Array(this.#ready.length);
+    for (let i = this.#ready.length - 1; i >= 0; i -= 1) {
+      first = Math.min(first, this.#ready[i]?.seq ?? first);
+      this.#firstReady[i] = first;
+    }
+    this.#firstHeld = Number.POSITIVE_INFINITY;
+    for (const { seq } of this.#held.values()) this.#firstHeld = Math.min(this.#firstHeld, seq);
   }
 
   #inOrder(fresh: LoggedResult[]): LoggedResult[] {
@@ -201,7 +211,7 @@ export class Watch implements AsyncIterableIterator<ItemResult> {
     }
     if (this.#fold.isTerminal) {
       // Items that a cancel kept from starting leave holes.
-      ready.push(...[...this.#held.values()].sort((a, b) => a.result.itemIndex - b.result.itemIndex));
+      for (const entry of [...this.#held.values()].sort((a, b) => a.result.itemIndex - b.result.itemIndex)) ready.push(entry);
       this.#held.clear();
     }
     return ready;

@@ -117,7 +117,7 @@ export class StdioRunApi implements RunApi {
     // Pages are by index, so a partial answer in another order is read anew from the beginning.
     let after = -1;
     if (order === "byIndex" && status.results !== undefined && status.results.length > 0) {
-      results.push(...status.results);
+      for (const result of status.results) results.push(result);
       after = status.resultsOmitted.next - 1;
     }
     for (let omitted: RunStatus["resultsOmitted"] = status.resultsOmitted; omitted !== undefined; ) {
