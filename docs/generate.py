@@ -1,8 +1,9 @@
 """Writes the reference pages that are made from the code: `make docs`. `--check` only says which would change.
 
-Whole pages: protocol/openrpc.json (what component servers may ask), errors.md (the table of errors), the JSON Schemas
-flow.schema.json and flowspan.schema.json, and pictures of flows in pictures/. Of the other pages
-only what stands between `<!-- made: NAME -->` and `<!-- end -->` is made, by the module in generators/ that `FILLED` names.
+Whole pages: protocol/openrpc.json (what component servers may ask), protocol/openapi.json (what callers over HTTP may),
+errors.md (the table of errors), the JSON Schemas flow.schema.json and flowspan.schema.json, and pictures of flows in
+pictures/. Of the other pages only what stands between `<!-- made: NAME -->` and `<!-- end -->` is made, by the module in
+generators/ that `FILLED` names.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from typing import Any, Final
 
 import msgspec
 
-from flowspan.errors import BUDGET_OF, ERROR_TABLE, Budget, FlowErrorCode
+from flowspan.errors import BUDGET_OF, ERROR_TABLE, HTTP_STATUS, Budget, FlowErrorCode
 from flowspan.jsonrpc import classify_component_error
 from gateway.authoring.graph.build import build_graph
 from gateway.authoring.graph.svg import to_svg
 from gateway.config.editor_schema import editor_schema
 from gateway.methods.openrpc import openrpc_document
+from gateway.web.openapi import openapi_page
 from runtime_core.flow.document_schema import flow_schema
 from runtime_core.flow.source import parse_flow
 
@@ -45,11 +47,11 @@ _ERRORS_HEAD: Final = """\
 Made from `flowspan.errors` by `make docs`; do not edit.
 
 Every failure that leaves Flowspan has a reason. JSON-RPC answers carry it in `error.data.reason` (`error.data.domain` is
-`flowspan`), gRPC answers in `google.rpc.ErrorInfo`. The last two columns apply where the failure ends a step: the code of
-its FlowResult, and the budget that may retry it.
+`flowspan`), HTTP answers in the same object, gRPC answers in `google.rpc.ErrorInfo`. The last two columns apply where the
+failure ends a step: the code of its FlowResult, and the budget that may retry it.
 
-| Reason | JSON-RPC | gRPC | FlowResult | Retry budget | Meaning |
-|---|---|---|---|---|---|
+| Reason | JSON-RPC | gRPC | HTTP | FlowResult | Retry budget | Meaning |
+|---|---|---|---|---|---|---|
 """
 _PEER_HEAD: Final = """
 ## Errors of component servers
@@ -75,7 +77,7 @@ def errors_page() -> str:
     """errors.md"""
     rows = []
     for reason, row in ERROR_TABLE.items():
-        codes = f"`{reason.value}` | {row.jsonrpc} | `{row.grpc.value}` | `{row.flow.value}`"
+        codes = f"`{reason.value}` | {row.jsonrpc} | `{row.grpc.value}` | {HTTP_STATUS[row.grpc]} | `{row.flow.value}`"
         rows.append(f"| {codes} | {_BUDGETS[BUDGET_OF[row.flow]]} | {row.meaning} |")
     foreign = [
         f"| {code} | `{_flow_code(code, 'flowspan').value}` | `{_flow_code(code, 'stepflow').value}` |" for code in _FOREIGN_CODES
@@ -145,6 +147,7 @@ def _sections(generator: str) -> Mapping[str, Callable[[], str]]:
 
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "protocol/openrpc.json": openrpc_page,
+    "protocol/openapi.json": lambda: openapi_page().decode(),
     "errors.md": errors_page,
     "flow.schema.json": lambda: _schema_page(flow_schema()),
     "flowspan.schema.json": lambda: _schema_page(editor_schema()),

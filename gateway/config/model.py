@@ -184,7 +184,7 @@ class Config(Section):
     listen: tuple[str, ...] = ()
     auth: Auth = TokenAuth.model_construct(type="token")
     tls: Tls | None = None
-    web: Web | None = None
+    web: Web | None = Field(default=None, description="The run API over HTTP; none: there is none.")
     limits: LimitSettings = LimitSettings.of_defaults()
     secrets: Secrets = Secrets.of_defaults()
     telemetry: Telemetry = Telemetry.of_defaults()

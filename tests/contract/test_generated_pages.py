@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from flowspan.errors import ERROR_TABLE, Reason
+from flowspan.errors import ERROR_TABLE, HTTP_STATUS, Reason
 from gateway.methods.table import METHODS
 from tests.contract.raw import examples
 from tests.contract.shapes import EXTRA_ITEM_KEYS, EXTRA_RUN_STATUS_KEYS, OPTIONAL_RUN_STATUS_KEYS, RUN_STATUS_KEYS
@@ -42,7 +42,7 @@ def test_the_error_page_has_every_reason_with_its_codes() -> None:
     page = (DOCS / "errors.md").read_text(encoding="utf-8")
     for reason in Reason:
         row = ERROR_TABLE[reason]
-        assert f"| `{reason.value}` | {row.jsonrpc} | `{row.grpc.value}` | `{row.flow.value}` |" in page
+        assert f"| `{reason.value}` | {row.jsonrpc} | `{row.grpc.value}` | {HTTP_STATUS[row.grpc]} | `{row.flow.value}` |" in page
 
 
 def test_the_document_describes_every_method_that_is_served() -> None:
