@@ -390,7 +390,7 @@ class WorkerQueue:
             self._name,
             "worker",
             health,
-            self.waiting_for or f"{len(there)} workers",
+            self.waiting_for or ("1 worker" if len(there) == 1 else f"{len(there)} workers"),
             self._lost_workers,
             sum(worker.capacity for worker in there),
             len(self._holders) + len(self._waiting) + len(self._waiting_alone),

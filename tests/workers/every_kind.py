@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from flowspan import ComponentContext, ComponentServer
@@ -71,6 +72,14 @@ def nap(input: float, ctx: BlockingContext) -> float:
         ctx.raise_if_cancelled()
         time.sleep(0.01)
     return input
+
+
+@server.component
+def begin(input: dict[str, Any], ctx: BlockingContext) -> int:
+    """A file that tells that this was begun, then a nap."""
+    Path(input["directory"], f"{ctx.item_index}").touch()
+    time.sleep(input["seconds"])
+    return ctx.attempt
 
 
 @server.component

@@ -60,7 +60,7 @@ async def workers_there(house: WorkerHouse, count: int, plugin: str = "w", wait_
     async with asyncio.timeout(wait_s):
         while True:
             status = next(status for status in house.gateway.catalog.plugins() if status.name == plugin)
-            if status.detail == f"{count} workers":
+            if status.detail.startswith(f"{count} worker" if count else "no worker"):
                 return
             await asyncio.sleep(0.02)
 
