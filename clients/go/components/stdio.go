@@ -750,9 +750,13 @@ func (s *stdioServer) write() {
 	}
 }
 
-// take gives all that is to be written. To be called under the lock.
+// take gives all that is to be written, and collects in spare from here on. Nothing changes hands if there is nothing: spare stays
+// the caller's. To be called under the lock.
 func (s *stdioServer) take(spare []byte) []byte {
 	s.closeJoined()
+	if len(s.lines) == 0 {
+		return nil
+	}
 	data := s.lines
 	s.lines = spare
 	s.unwritten = len(data)
