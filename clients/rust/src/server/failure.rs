@@ -156,6 +156,13 @@ impl Failure {
         Failure::new(Reason::InputSchema, &format!("the input does not fit the component: {error}"), Map::new())
     }
 
+    /// `max`: bytes of one message of the wire, which would not carry it, and perhaps nothing behind it.
+    pub fn large_output(bytes: usize, max: usize) -> Failure {
+        let message = format!("the output has {bytes} bytes, at most {max} are taken; store it as a blob and answer its id");
+        let limit = json!({"limit": "output", "max": max, "actual": bytes});
+        Failure::new(Reason::ComponentFailed, &message, limit.as_object().cloned().unwrap_or_default())
+    }
+
     pub fn unwritable_output(error: &Error) -> Failure {
         Failure::new(Reason::InvalidValue, error.message(), Map::new())
     }

@@ -164,6 +164,8 @@ async fn execute(session: &Session, command: &Command) -> Result<Value> {
         let op_id = members.get("op_id").unwrap_or(&Value::Null).to_string();
         if let Some(task) = locked(&session.open).remove(&op_id) {
             task.abort();
+            let given_up = Error::new(Reason::RequestCancelled, "given up by its caller");
+            write_answer(members.get("op_id").unwrap_or(&Value::Null), Err(given_up));
         }
         return Ok(json!({}));
     }

@@ -31,6 +31,8 @@ use pipes::WirePipes;
 const PROTOCOL_VERSION: u64 = 1;
 const READ_BYTES: usize = 256 * 1024;
 const MAX_LINE_BYTES: usize = 32 * 1024 * 1024;
+/// With room for the message around it.
+const MAX_OUTPUT_BYTES: usize = MAX_LINE_BYTES - 1024;
 /// Beyond it, reading rests: a gateway that takes no answers gets no more work done.
 const MAX_UNWRITTEN_BYTES: usize = 64 * 1024 * 1024;
 /// Answers of one read are written in pieces of so many, so that the gateway works on them meanwhile.
@@ -142,6 +144,10 @@ impl Pipes {
 
 impl Wire for Pipes {
     fn answer(&self, execution: &Execution, answer: Result<Bytes, Failure>) {
+        let answer = answer.and_then(|output| match output.len() {
+            bytes if bytes > MAX_OUTPUT_BYTES => Err(Failure::large_output(bytes, MAX_OUTPUT_BYTES)),
+            _ => Ok(output),
+        });
         self.put(|batch| match (answer, execution.bulk) {
             (Ok(output), true) => batch.add_bulk_output(execution.number, &text(&output)),
             (Ok(output), false) => batch.add_output(&execution.id, &text(&output)),

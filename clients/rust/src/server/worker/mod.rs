@@ -29,6 +29,8 @@ use crate::v1::{self, ConnectRequest, ConnectResponse};
 const PROTOCOL_VERSION: u32 = 1;
 /// Results of one message end here; larger ones stall the messages of others.
 const MESSAGE_BYTES: usize = 1024 * 1024;
+/// A gateway reads messages of 16 MiB; one that is larger would end the connection, and the next one, too.
+const MAX_OUTPUT_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
 /// Messages under way to the gateway; what comes meanwhile goes together into the next one.
 const SENDING: usize = 4;
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
@@ -142,6 +144,10 @@ impl Worker {
 
 impl Wire for Worker {
     fn answer(&self, execution: &Execution, answer: Result<Bytes, Failure>) {
+        let answer = answer.and_then(|output| match output.len() {
+            bytes if bytes > MAX_OUTPUT_BYTES => Err(Failure::large_output(bytes, MAX_OUTPUT_BYTES)),
+            _ => Ok(output),
+        });
         self.put(|outbox| add_answer(outbox, execution.number, answer));
     }
 

@@ -140,6 +140,7 @@ impl Accepted {
 fn server() -> ComponentServer {
     let mut server = ComponentServer::new();
     server.component("/echo", |input: Value, _| async move { Ok(input) });
+    server.component("/big", |input: usize, _| async move { Ok("x".repeat(input)) });
     server.component("/users/{id}", |_: Value, context: crate::Context| async move { Ok(json!(context.parameter("id"))) });
     server.component("/sleep", |input: u64, _| async move {
         tokio::time::sleep(Duration::from_millis(input)).await;
@@ -162,7 +163,7 @@ async fn a_worker_says_hello_executes_and_answers() {
     let hello = &worker.hello;
     assert_eq!((hello.queue.as_str(), hello.capacity, &hello.protocol_versions[..]), ("q", 4, &[1][..]));
     assert!(hello.session.is_empty() && hello.held.is_empty() && !hello.worker_id.is_empty());
-    assert_eq!(hello.components[1].name, "/users/{id}");
+    assert_eq!(hello.components[2].name, "/users/{id}");
     worker.execute("/echo", &[(1, "1.0")], 0.0).await;
     let results = worker.results().await;
     assert_eq!((results.sequence, &results.executions[..], &results.outputs[0][..]), (1, &[1][..], &b"1.0"[..]));
@@ -172,6 +173,8 @@ async fn a_worker_says_hello_executes_and_answers() {
     assert_eq!(&worker.results().await.outputs[0][..], br#"[31,"tok-1f","00-a-ed1d78000000001f-01"]"#);
     worker.execute("/nobody", &[(4, "null")], 0.0).await;
     assert_eq!(worker.results().await.failures[0].code, -32001);
+    worker.execute("/big", &[(41, "17000000")], 0.0).await;
+    assert_eq!(worker.results().await.failures[0].code, -32004);
     worker.execute("/echo", &[(5, "{")], 0.0).await;
     assert_eq!(worker.results().await.failures[0].code, -32003);
     worker.execute("/progress", &[(6, "null")], 0.0).await;
