@@ -30,6 +30,11 @@ def start_bridge(
     return _start([*flowspan, "bridge", "--gateway", target, "--queue", queue, *options, "--", *command], {}, log)
 
 
+def start(command: Sequence[str], target: str, queue: str = "q") -> subprocess.Popen[bytes]:
+    """Any SDK's component server as a worker."""
+    return _start(command, {"FLOWSPAN_QUEUE": queue, "FLOWSPAN_TARGET": target}, None)
+
+
 def _start(command: Sequence[str], variables: dict[str, str], log: Path | None) -> subprocess.Popen[bytes]:
     out = subprocess.DEVNULL if log is None else log.open("wb")
     try:
