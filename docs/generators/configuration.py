@@ -14,8 +14,9 @@ from .constants import amount, cell
 
 _TITLES = {
     "StdioPlugin": ("plugins.NAME (type: stdio)", "A component server that the gateway starts and speaks to over its pipes."),
-    "PluginLimits": ("plugins.NAME.limits", "Of a stdio plugin."),
-    "PluginTimeouts": ("plugins.NAME.timeouts", "Of a stdio plugin."),
+    "McpPlugin": ("plugins.NAME (type: mcp)", "An [MCP server](mcp.md) that the gateway starts: its tools are components."),
+    "PluginLimits": ("plugins.NAME.limits", "Of a stdio or mcp plugin."),
+    "PluginTimeouts": ("plugins.NAME.timeouts", "Of a stdio or mcp plugin."),
     "MockPlugin": ("plugins.NAME (type: mock)", "Components that answer by rote, for tests of flows."),
     "MockComponent": ("plugins.NAME.components./path", "Of a mock plugin. An input that no behaviour names fails."),
     "Route": ("routes./prefix[]", "One route; a plugin's name alone, or a list of names, says the same."),
@@ -43,6 +44,8 @@ _SAID = {
     "Config.telemetry": "see [telemetry](#telemetry)",
     "StdioPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
     "StdioPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
+    "McpPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
+    "McpPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
 }
 """What the page says instead of what editors show."""
 

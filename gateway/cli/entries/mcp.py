@@ -14,7 +14,7 @@ def mcp(
     flows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[FLOW]...",
+            metavar="FLOW...",
             help="Flows to offer: files, ids or names of stored ones; default: all stored flows with a name.",
         ),
     ] = None,
