@@ -34,7 +34,10 @@ def exact(text: str) -> Any:
     """A JSON text as values that are equal only if a user would see the same: integers and floats apart, zero with its sign,
     members in order."""
     return json.loads(
-        text, parse_float=lambda digits: ("float", float(digits).hex()), object_pairs_hook=lambda pairs: ("object", pairs)
+        text,
+        parse_int=lambda digits: ("integer", int(digits)),  # 0 is not false
+        parse_float=lambda digits: ("float", float(digits).hex()),
+        object_pairs_hook=lambda pairs: ("object", pairs),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from . import known as known_failures
 from .cases import CLIENT, SERVER, Case, Group, written
 from .gateways import TRANSPORTS, ClientHouse, ServerHouse
+from .known import KnownFailure, find, load_known
 from .play import CaseFailure, Player
 from .sdks import NotRunError, build
 from .wire import wire_cases
@@ -51,7 +51,8 @@ class Outcome:
 class Runner:
     """Houses are opened when they are needed, used for all groups, and closed at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, load_known: Callable[[str], Iterable[KnownFailure]] = load_known) -> None:
+        self._load_known = load_known
         self._houses: dict[tuple[str, str], ClientHouse | ServerHouse] = {}
 
     def run(self, group: Group, sdk: str, transport: str) -> list[Outcome]:
@@ -90,11 +91,11 @@ class Runner:
     def _judged(
         self, group: Group, sdk: str, transport: str, cases: Sequence[tuple[str, Callable[[], None] | None]]
     ) -> list[Outcome]:
-        listed = known_failures.load_known(sdk)
+        listed = tuple(self._load_known(sdk))
         outcomes = []
         for name, play in cases:
             begun_s = time.monotonic()
-            entry = known_failures.find(listed, f"{group.name}/{name}", transport)
+            entry = find(listed, f"{group.name}/{name}", transport)
             failure = None
             if play is not None:
                 try:

@@ -12,6 +12,7 @@ import pytest
 from .cases import Case, load_groups, substituted
 from .known import find, load_known
 from .matching import Mismatch, exact, match
+from .play import CaseFailure
 from .programs import ClientProgram, ProgramError
 from .runner import Outcome, Runner, Verdict
 from .sdks import SDKS
@@ -90,20 +91,19 @@ def test_an_entry_without_a_reason_is_refused(tmp_path: Path) -> None:
         load_known("go", tmp_path)
 
 
-def test_a_listed_case_that_passes_fails_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listed_case_that_passes_fails_the_run(tmp_path: Path) -> None:
     (tmp_path / "go.yaml").write_text(
         "- {case: values/good, reason: was bad}\n- {case: values/bad, reason: is bad, transports: [worker]}\n"
     )
     listed = load_known("go", tmp_path)
-    monkeypatch.setattr("tests.conformance.known.load_known", lambda sdk: listed)
     group = next(group for group in load_groups() if group.name == "values" and group.program == "server")
 
     def fail() -> None:
-        from .play import CaseFailure
-
         raise CaseFailure("no")
 
-    outcomes = Runner()._judged(group, "go", "worker", [("good", lambda: None), ("bad", fail), ("worse", fail), ("absent", None)])
+    outcomes = Runner(lambda sdk: listed)._judged(
+        group, "go", "worker", [("good", lambda: None), ("bad", fail), ("worse", fail), ("absent", None)]
+    )
     assert [outcome.verdict for outcome in outcomes] == [Verdict.UNEXPECTED, Verdict.KNOWN, Verdict.FAILED, Verdict.NOT_OFFERED]
     assert find(listed, "values/bad", "stdio") is None
 
@@ -126,7 +126,13 @@ def test_a_program_that_ends_is_told_with_its_last_words() -> None:
 
 
 def test_what_a_program_prints_beside_its_answers_is_noise() -> None:
-    source = "import sys; print('hello', flush=True); sys.stdin.readline(); print('{\"id\": 1, \"ok\": {}}', flush=True); sys.stdin.read()"
+    source = """
+import sys
+print("hello", flush=True)
+sys.stdin.readline()
+print('{"id": 1, "ok": {}}', flush=True)
+sys.stdin.read()
+"""
     program = ClientProgram("a program", (sys.executable, "-c", source))
     try:
         assert program.ask("components") == {}
