@@ -72,6 +72,12 @@ var (
 	timedOutFailure  = newFailure(flowspan.Timeout, "the component did not answer in time", nil)
 )
 
+// tooLarge is an output that the wire does not carry: it fails its item, where it would cost the connection.
+func tooLarge(size, most int) *failure {
+	message := fmt.Sprintf("the output has %d bytes, at most %d fit a message; store it as a blob and return its id", size, most)
+	return newFailure(flowspan.LimitExceeded, message, map[string]any{"limit": "output", "max": most, "actual": size})
+}
+
 // appendTo writes the error object of a JSON-RPC answer.
 func (f *failure) appendTo(to []byte) []byte {
 	to = append(to, `{"code":`...)

@@ -21,6 +21,7 @@ const (
 	protocolVersion = 1
 	readBytes       = 256 << 10
 	maxLineBytes    = 32 << 20
+	frameBytes      = 1 << 10 // around an output in its line
 	// What is larger gains nothing from company: it goes out in a line of its own.
 	smallBytes = 4 << 10
 	// Lines of many answers end here; a gateway refuses those beyond 1 MiB.
@@ -594,6 +595,9 @@ func (s *stdioServer) executeMany(params []byte) error {
 
 func (s *stdioServer) put(x *Execution, output json.RawMessage, failed *failure) {
 	before := len(s.lines) + len(s.outputs) + len(s.failures)
+	if len(output) > maxLineBytes-frameBytes {
+		output, failed = nil, tooLarge(len(output), maxLineBytes-frameBytes)
+	}
 	switch {
 	case !x.inBulk && failed != nil:
 		s.putError(x.id.appendTo(nil), failed)

@@ -30,6 +30,8 @@ const (
 	// A message of results ends here: a larger one stalls those of other workers.
 	maxResultsBytes = 1 << 20
 	maxResults      = 2_048
+	// An output beyond it would not fit a message of the gateway's (16 MiB), which ends the stream, and with it all others.
+	maxOutputBytes = 15 << 20
 	// Heartbeats come a good while before they are due.
 	heartbeatShare = 0.6
 	// A gateway that answers no heartbeat for so many of them is gone.
@@ -516,6 +518,14 @@ func (w *worker) put(x *Execution, output json.RawMessage, failed *failure) {
 	if failed != nil {
 		w.putFailure(x.id.number, failed)
 		return
+	}
+	if len(output) > maxOutputBytes {
+		w.putFailure(x.id.number, tooLarge(len(output), maxOutputBytes))
+		return
+	}
+	if w.size+len(output) > maxResultsBytes {
+		// A large one goes alone: together they might not fit.
+		w.closeResults()
 	}
 	w.results.Executions = append(w.results.Executions, x.id.number)
 	w.results.Outputs = append(w.results.Outputs, output)

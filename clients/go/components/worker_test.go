@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -291,6 +292,33 @@ func TestFailuresKeepTheirCodes(t *testing.T) {
 		if len(failures) != 1 || failures[0].Code != want.code || failures[0].Message == "" || !json.Valid(failures[0].Data.GetJson()) {
 			t.Fatalf("%s: %v", want.component, failures)
 		}
+	}
+}
+
+func TestAnOutputThatFitsNoMessageFailsItsItemOnly(t *testing.T) {
+	gateway := startGateway(t)
+	server := testServer(nil)
+	Register(server, "/big", func(_ context.Context, size int) (json.RawMessage, error) {
+		return json.RawMessage(`"` + strings.Repeat("x", size) + `"`), nil
+	}, Inline())
+	startWorker(t, gateway, server)
+	connection := gateway.next(t)
+	connection.hello()
+	connection.welcome("s1")
+	connection.execute("/big", 60, 1, "900000", fmt.Sprint(maxOutputBytes-2), fmt.Sprint(maxOutputBytes), "1")
+	done, failed := 0, 0
+	for done+failed < 4 {
+		results := connection.results()
+		done += len(results.Executions)
+		for _, one := range results.Failures {
+			failed++
+			if one.Execution != 3 || one.Code != -32013 {
+				t.Fatalf("failed with %v", one)
+			}
+		}
+	}
+	if done != 3 || failed != 1 {
+		t.Fatalf("%d done, %d failed", done, failed)
 	}
 }
 
