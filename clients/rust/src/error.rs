@@ -121,6 +121,7 @@ impl Reason {
     }
 
     /// The first reason of the table for a JSON-RPC code.
+    #[cfg(feature = "server")]
     pub(crate) fn of_jsonrpc_code(code: i64) -> Option<Reason> {
         Reason::ALL.iter().copied().find(|reason| i64::from(reason.jsonrpc_code()) == code)
     }

@@ -1,4 +1,6 @@
 #![doc = include_str!("../README.md")]
+// Without the client there are only its values, which nobody makes then.
+#![cfg_attr(not(feature = "client"), allow(dead_code, unused_imports))]
 
 pub mod discovery;
 mod error;

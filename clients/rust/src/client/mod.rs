@@ -123,6 +123,7 @@ impl BlobType {
         }
     }
 
+    #[cfg(feature = "server")]
     pub(crate) fn from_word(word: &str) -> BlobType {
         match word {
             "flow" => BlobType::Flow,

@@ -3,6 +3,7 @@
 mod fold;
 mod proto;
 mod time;
+#[cfg(feature = "server")]
 mod wire;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::json::{self, RawJson};
 
 pub(crate) use fold::RunFold;
 pub(crate) use proto::blob_or_json;
+#[cfg(feature = "server")]
 pub(crate) use wire::{item_from_wire, status_from_wire};
 
 macro_rules! words {
