@@ -257,7 +257,7 @@ class Gateway:
         from gateway.web.request import Faces  # an extra, and time to load
         from gateway.web.server import WebServer
 
-        faces = Faces(self._runtime, self.catalog, server.services, server.streams, server.submissions)
+        faces = Faces(self._runtime, self.catalog, server.services, server.streams, server.submissions, lambda: self._is_serving)
         self._web = WebServer(settings, faces)
         await self._web.start()
 

@@ -11,6 +11,7 @@ from gateway.web.access import Access
 from gateway.web.connect import ConnectFace
 from gateway.web.exchange import CallerGone, Exchange, Receive, Scope, Send
 from gateway.web.failures import answer_error, method_not_allowed, unknown_path
+from gateway.web.health import CHECK, HealthService
 from gateway.web.limits import MAX_REQUESTS
 from gateway.web.operations import OPERATIONS, PUBLIC, Operation
 from gateway.web.paths import PathTable
@@ -26,7 +27,8 @@ class Application:
     def __init__(self, settings: WebSettings, faces: Faces) -> None:
         self._access: Final = Access(settings)
         self._faces: Final = faces
-        self._connect: Final = ConnectFace([one for one in faces.services if one.descriptor.name != "WorkerService"])
+        health = HealthService(faces.is_serving, [one.descriptor.full_name for one in faces.services])
+        self._connect: Final = ConnectFace([*faces.services, health])
         self._table: Final = PathTable(OPERATIONS)
         self._in_progress = 0
 
@@ -54,7 +56,8 @@ class Application:
                 return
             if exchange.method != "POST":
                 raise method_not_allowed(exchange.method, ["POST"])
-            self._admit(exchange)
+            if exchange.path != CHECK:
+                self._admit(exchange)
             await self._connect.serve(exchange, self._call(exchange))
             return
         found = self._table.find(exchange.path)

@@ -63,7 +63,7 @@ class ConnectFace:
             )
             for service in services
             for method in service.descriptor.methods
-            if not (method.client_streaming and method.server_streaming)
+            if not (method.client_streaming and method.server_streaming) and hasattr(service, method.name)
         }
 
     def knows(self, path: str) -> bool:

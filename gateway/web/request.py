@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -37,6 +37,7 @@ class Faces:
     """What the web face serves.
 
     Attributes:
+        is_serving: whether the gateway takes work.
         services: of the gRPC server; `streams`, `submissions`: its own, whose bounds hold for all wires together.
     """
 
@@ -45,6 +46,7 @@ class Faces:
     services: Sequence[Service]
     streams: WatchStreams
     submissions: Submissions
+    is_serving: Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
