@@ -88,9 +88,24 @@ def built_languages() -> dict[str, list[str]]:
         except ValueError:
             continue
         files = [argument.split(":")[0] for argument in command if argument.startswith("/")]
-        if asked.returncode == 0 and shutil.which(command[0]) and all(Path(file).exists() for file in files):
+        if asked.returncode or not shutil.which(command[0]) or not all(Path(file).exists() for file in files):
+            continue
+        if _starts(command):
             commands[language] = command
     return commands
+
+
+def _starts(command: Sequence[str]) -> bool:
+    """Whether it goes on looking for a gateway that is not there, as a worker does."""
+    process = start(command, "127.0.0.1:9")
+    try:
+        process.wait(2.0)
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        process.kill()
+        process.wait(10)
+    return False
 
 
 async def run_crowd(*, workers: int, items: int, others: dict[str, list[str]], seed: int, work_s: float) -> Seen:
