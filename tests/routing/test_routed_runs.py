@@ -89,9 +89,7 @@ async def test_the_catalogue_leaves_out_what_a_plugin_is_closed_for() -> None:
 
 
 def test_a_condition_whose_path_is_none_is_told_with_its_place() -> None:
-    settings = Config.model_validate(
-        {"routes": {"/a": [{"plugin": "builtin", "conditions": [{"path": "$.x[", "value": 1}]}]}}
-    )
+    settings = Config.model_validate({"routes": {"/a": [{"plugin": "builtin", "conditions": [{"path": "$.x[", "value": 1}]}]}})
     with pytest.raises(ConfigError) as caught:
         assemble(settings, store=None)
     assert [problem.pointer for problem in caught.value.problems] == ["/routes/~1a/0/conditions/0/path"]
