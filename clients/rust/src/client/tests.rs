@@ -36,8 +36,8 @@ fn header(kind: EventKind) -> EventHeader {
 }
 
 /// The log of a run of `TOTAL` items, which ended from the last to the first.
-fn log() -> Vec<(EventHeader, Bytes)> {
-    let accepted = format!(r#"{{"runId":"r","flowId":"f","total":{TOTAL},"maxConcurrency":10,"rootRunId":"r"}}"#);
+fn log(run_id: &str) -> Vec<(EventHeader, Bytes)> {
+    let accepted = format!(r#"{{"runId":"{run_id}","flowId":"f","total":{TOTAL},"maxConcurrency":10,"rootRunId":"r"}}"#);
     let mut events = vec![(header(EventKind::RunAccepted), accepted.into())];
     events.push((EventHeader { item_count: TOTAL, ..header(EventKind::ItemsStarted) }, Bytes::new()));
     for index in (0..TOTAL).rev() {
@@ -69,8 +69,8 @@ impl Gateway {
     }
 
     /// Messages behind a cursor, each with an event that was seen before, until the stream breaks.
-    fn messages(&self, after_seq: u64) -> Vec<Result<v1::WatchRunResponse, Status>> {
-        let events = log();
+    fn messages(&self, run_id: &str, after_seq: u64) -> Vec<Result<v1::WatchRunResponse, Status>> {
+        let events = log(run_id);
         let after = usize::try_from(after_seq).unwrap();
         let per_stream = self.script().events_per_stream;
         let mut messages = Vec::new();
@@ -78,7 +78,11 @@ impl Gateway {
             let first = at.saturating_sub(1);
             let (headers, payloads) = events[first..=at].iter().cloned().unzip();
             let segment = Segment { first_seq: first as u64 + 1, recorded_at: None, headers, payloads };
-            messages.push(Ok(v1::WatchRunResponse { segments: vec![segment], through_seq: at as u64 + 1, run_id: String::new() }));
+            messages.push(Ok(v1::WatchRunResponse {
+                segments: vec![segment],
+                through_seq: at as u64 + 1,
+                run_id: run_id.to_owned(),
+            }));
         }
         if after + per_stream < events.len() {
             messages.push(Err(Status::unavailable("cut")));
@@ -113,10 +117,23 @@ impl RunService for Gateway {
     }
 
     async fn watch_run(&self, request: Request<v1::WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
-        let after_seq = request.into_inner().after_seq;
+        let request = request.into_inner();
+        let after_seq = request.after_seq;
         self.script().watched_after.push(after_seq);
+        if request.options.is_some_and(|options| options.whole_tree) {
+            let child_after = request.tree_after_seq.get("child").copied().unwrap_or(0);
+            // The child's news first; the stream breaks where that of one of them does.
+            let mut messages = self.messages("child", child_after);
+            let is_cut = messages.iter().any(Result::is_err);
+            messages.retain(Result::is_ok);
+            messages.extend(self.messages("r", after_seq).into_iter().filter(|message| message.is_ok() || !is_cut));
+            if is_cut {
+                messages.push(Err(Status::unavailable("cut")));
+            }
+            return Ok(Response::new(Box::pin(tokio_stream::iter(messages))));
+        }
         self.may_fail()?;
-        Ok(Response::new(Box::pin(tokio_stream::iter(self.messages(after_seq)))))
+        Ok(Response::new(Box::pin(tokio_stream::iter(self.messages("r", after_seq)))))
     }
 
     async fn submit_and_watch_run(
@@ -126,7 +143,7 @@ impl RunService for Gateway {
         self.script().submits.push(request.into_inner().run.unwrap().options.unwrap());
         self.may_fail()?;
         let first = v1::SubmitAndWatchRunResponse { run: Some(status(RunState::Running)), ..Default::default() };
-        let rest = self.messages(0).into_iter().map(|message| {
+        let rest = self.messages("r", 0).into_iter().map(|message| {
             message.map(|message| v1::SubmitAndWatchRunResponse {
                 segments: message.segments,
                 through_seq: message.through_seq,
@@ -244,6 +261,22 @@ async fn a_watch_by_index_is_in_order_and_begins_at_the_beginning() {
     let mut watch = client.watch("r", WatchOptions::new().order(ResultOrder::ByIndex)).unwrap();
     assert_eq!(indexes(&mut watch).await, (0..TOTAL).collect::<Vec<_>>());
     assert!(client.watch("r", WatchOptions::new().order(ResultOrder::ByIndex).after_seq(1)).is_err());
+}
+
+#[tokio::test]
+async fn a_tree_is_followed_over_cuts() {
+    for events_per_stream in [2, 5, 100] {
+        let (client, _) = gateway(Script { events_per_stream, ..Script::default() }).await;
+        let mut watch = client.watch_tree("r");
+        let mut seen = std::collections::BTreeMap::<String, Vec<u64>>::new();
+        while let Some(news) = watch.next().await {
+            let news = news.unwrap();
+            let of_run = seen.entry(news.status.run_id).or_default();
+            of_run.extend(news.results.iter().map(|item| item.item_index));
+        }
+        let all: Vec<u64> = (0..TOTAL).rev().collect();
+        assert_eq!((&seen["r"], &seen["child"], seen.len()), (&all, &all, 2));
+    }
 }
 
 #[tokio::test]

@@ -235,8 +235,7 @@ impl ComponentServer {
     }
 
     async fn work(self, queue: String, end: impl Future<Output = ()>) -> Result<()> {
-        let client = self.client.build()?;
-        worker::serve(Arc::new(self.registry), self.capacity, queue, client, self.drain_timeout, end).await
+        worker::serve(Arc::new(self.registry), self.capacity, queue, self.client, self.drain_timeout, end).await
     }
 
     fn chosen_queue(&self) -> Option<String> {

@@ -157,7 +157,7 @@ impl Wire for Pipes {
     }
 
     fn progress(&self, execution: &Execution, fraction: f64, message: Option<&str>) {
-        let id: Box<dyn std::fmt::Display> = Box::new(&execution.id);
+        let id = &execution.id;
         let params = json!({"taskToken": execution.task_token(), "fraction": fraction, "message": message}).to_string();
         let line = format!(r#"{{"jsonrpc":"2.0","method":"$/progress","params":{{"id":{id},{}}}"#, &params[1..]);
         self.put(|batch| batch.add_line(&line));

@@ -18,7 +18,7 @@ use super::execution::{CallId, Execution, Executor, Origin, Wire, locked};
 use super::failure::Failure;
 use super::registry::{Found, Registry};
 use super::runs::Runs;
-use crate::client::Client;
+use crate::client::{Client, ClientBuilder};
 use crate::error::{Error, Reason, Result};
 use crate::json::{self, RawJson};
 use crate::retry::{back_off, dice, new_id};
@@ -129,13 +129,17 @@ impl Outbox {
 }
 
 struct Worker {
-    client: Client,
+    client: Mutex<Client>,
     outbox: Mutex<Outbox>,
     news: Notify,
     settled: Notify,
 }
 
 impl Worker {
+    fn client(&self) -> Client {
+        locked(&self.client).clone()
+    }
+
     fn put(&self, add: impl FnOnce(&mut Outbox)) {
         add(&mut locked(&self.outbox));
         self.news.notify_one();
@@ -158,7 +162,7 @@ impl Wire for Worker {
     }
 
     fn runs(&self, execution: &Execution) -> Runs {
-        Runs::Client(self.client.clone(), execution.task_token())
+        Runs::Client(self.client(), execution.task_token())
     }
 }
 
@@ -191,10 +195,11 @@ pub(crate) async fn serve(
     registry: Arc<Registry>,
     capacity: u32,
     queue: String,
-    client: Client,
+    gateway: ClientBuilder,
     drain_timeout: Duration,
     end: impl Future<Output = ()>,
 ) -> Result<()> {
+    let client = Mutex::new(gateway.clone().build()?);
     let worker = Arc::new(Worker { client, outbox: Mutex::default(), news: Notify::new(), settled: Notify::new() });
     let executor = Executor::new(registry, Handle::current());
     executor.connect(worker.clone());
@@ -211,6 +216,7 @@ pub(crate) async fn serve(
         }
     });
     let mut link = Link {
+        gateway,
         worker,
         executor: executor.clone(),
         capacity,
@@ -234,6 +240,7 @@ fn number_of(id: &CallId) -> Option<u64> {
 }
 
 struct Link {
+    gateway: ClientBuilder,
     worker: Arc<Worker>,
     executor: Arc<Executor>,
     capacity: u32,
@@ -266,7 +273,8 @@ impl Link {
                         return Err(error);
                     }
                     if failures == 0 {
-                        let target = self.worker.client.target();
+                        let client = self.worker.client();
+                        let target = client.target();
                         eprintln!("flowspan: the connection to {target} was lost, trying again: {error}");
                     }
                 }
@@ -276,6 +284,10 @@ impl Link {
                 () = tokio::time::sleep(back_off(FIRST_DELAY, LONGEST_DELAY, failures, dice())) => {}
             }
             failures += 1;
+            // A gateway that was found, not named, may be back at another address, with another token.
+            if let Ok(client) = self.gateway.clone().build() {
+                *locked(&self.worker.client) = client;
+            }
         }
     }
 
@@ -316,7 +328,8 @@ impl Link {
             let hello = self.hello()?;
             // There is room: it is the first.
             let _ = send.send(hello).await;
-            let connection = self.worker.client.connection();
+            let client = self.worker.client();
+            let connection = client.connection();
             let request = connection.request(ReceiverStream::new(sent));
             let mut stub = connection.workers();
             let mut stream = stub.connect(request).await?.into_inner();

@@ -14,11 +14,11 @@ use crate::RetryPolicy;
 use crate::server::ComponentServer;
 use crate::v1::worker_service_server::{WorkerService, WorkerServiceServer};
 
-type Down_ = Result<ConnectResponse, Status>;
+type Said = Result<ConnectResponse, Status>;
 
 /// One connection, seen from the gateway.
 struct Accepted {
-    down: mpsc::Sender<Down_>,
+    down: mpsc::Sender<Said>,
     up: Streaming<ConnectRequest>,
     hello: v1::WorkerHello,
 }
@@ -27,7 +27,7 @@ struct Service(mpsc::Sender<Accepted>);
 
 #[tonic::async_trait]
 impl WorkerService for Service {
-    type ConnectStream = Pin<Box<dyn Stream<Item = Down_> + Send>>;
+    type ConnectStream = Pin<Box<dyn Stream<Item = Said> + Send>>;
 
     async fn connect(&self, request: Request<Streaming<ConnectRequest>>) -> Result<Response<Self::ConnectStream>, Status> {
         let mut up = request.into_inner();
@@ -58,7 +58,7 @@ impl Gateway {
         tokio::spawn(
             tonic::transport::Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)),
         );
-        let client = Client::builder().target(target).token("t").retry(RetryPolicy::default()).build().unwrap();
+        let client = Client::builder().target(target).token("t").retry(RetryPolicy::default());
         let (end, ended) = oneshot::channel::<()>();
         let ended = async move {
             if ended.await.is_err() {
