@@ -106,7 +106,7 @@ class WebRequest:
         Raises:
             InvalidArgumentError: one is of the wrong type or out of range; `field` names it.
         """
-        lists = {one.encode_name for one in msgspec.structs.fields(model) if one.type == list[str]}
+        lists = {one.encode_name for one in msgspec.structs.fields(model) if one.default_factory is list}
         values: dict[str, object] = dict(self.arguments)
         labels: dict[str, str] = {}
         for name, text in self.exchange.query():
