@@ -121,6 +121,11 @@ public final class AsyncFlowspanClient implements AutoCloseable {
     return new RawStubs(channel(connection.open()));
   }
 
+  /** Connections that were lost are tried again now, and not when their back-off is over. */
+  public void hurry() {
+    connection.hurry();
+  }
+
   /** Ends all calls and watches. Harmless if repeated. */
   @Override
   public void close() {
@@ -304,7 +309,7 @@ public final class AsyncFlowspanClient implements AutoCloseable {
   /** Reads a watch to its end. Cancelling the future closes the watch. */
   private static CompletableFuture<Void> drain(Watch watch, List<ItemResult> into) {
     CompletableFuture<Void> over =
-        new CompletableFuture<>() {
+        new Linked<>() {
           @Override
           public boolean cancel(boolean interrupt) {
             watch.close();
@@ -668,7 +673,7 @@ public final class AsyncFlowspanClient implements AutoCloseable {
 
   private CompletableFuture<String> flowId(Object flow) {
     return flow instanceof String id && FLOW_ID.matcher(id).matches()
-        ? CompletableFuture.completedFuture(id)
+        ? Linked.done(id)
         : storeFlow(flow);
   }
 

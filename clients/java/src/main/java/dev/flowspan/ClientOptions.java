@@ -48,6 +48,21 @@ public final class ClientOptions {
     return this;
   }
 
+  /** Whether a token was set. */
+  public boolean hasToken() {
+    return token != null && !token.isEmpty();
+  }
+
+  /** Where these options lead to, as of now. */
+  public Discovery.Place find() {
+    return Discovery.find(target, token);
+  }
+
+  /** The same, for a place that was found. */
+  public ClientOptions at(Discovery.Place place) {
+    return copy().target(place.target()).token(place.token());
+  }
+
   ClientOptions copy() {
     ClientOptions copy = new ClientOptions();
     copy.target = target;

@@ -312,7 +312,7 @@ final class Connection {
   }
 
   /** The answer of a call that may be made more than once; cancelling it cancels the call. */
-  private static final class Repeated<A> extends CompletableFuture<A> {
+  private static final class Repeated<A> extends Linked<A> {
     volatile CompletableFuture<A> current;
 
     @Override
