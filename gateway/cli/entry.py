@@ -15,6 +15,7 @@ from gateway.cli.entries.conformance import conformance
 from gateway.cli.entries.graph import graph
 from gateway.cli.entries.infer import infer
 from gateway.cli.entries.mcp import mcp
+from gateway.cli.entries.new_component import new_app
 from gateway.cli.entries.schema import schema_app
 from gateway.cli.entries.test import run_tests
 from gateway.cli.entries.validate import validate
@@ -95,6 +96,7 @@ config_app = typer.Typer(help="Check configurations.", no_args_is_help=True)
 app.add_typer(blob_app, name="blob")
 app.add_typer(config_app, name="config")
 app.add_typer(schema_app, name="schema")
+app.add_typer(new_app, name="new")
 app.command()(validate)
 app.command()(infer)
 app.command()(graph)
