@@ -18,6 +18,7 @@ def one_step_flow(component: str) -> dict[str, Any]:
 
 ECHO_FLOW = one_step_flow("/python/echo")
 NODE_FLOW = one_step_flow("/node/echo")
+WORKER_FLOW = one_step_flow("/worker/echo")
 NOOP_FLOW = one_step_flow("/builtin/noop")
 
 

@@ -58,6 +58,36 @@ def python_plugin(*, replicas: int = 1) -> dict[str, Any]:
     return {"type": "stdio", "command": sys.executable, "args": [str(SERVERS / "echo.py")], "replicas": replicas}
 
 
+def python_worker() -> list[str]:
+    """The same as a worker's command."""
+    return [sys.executable, str(SERVERS / "echo.py")]
+
+
+def go_worker() -> list[str] | None:
+    """A component server in Go as a worker's command; None if the SDK is not built here."""
+    directory = SERVERS.parents[1] / "clients" / "go"
+    if not (directory / "Makefile").is_file() or shutil.which("make") is None:
+        return None
+    asked = subprocess.run(
+        ["make", "-s", "-C", str(directory), "conformance-server"], capture_output=True, timeout=READY_S, check=False
+    )
+    try:
+        command: list[str] = json.loads(asked.stdout)
+    except ValueError:
+        return None
+    return command if asked.returncode == 0 and shutil.which(command[0]) else None
+
+
+@asynccontextmanager
+async def running_worker(command: Sequence[str], target: str, queue: str) -> AsyncIterator[Sequence[int]]:
+    """A worker of a queue; its process ids. Whether it has connected is for the caller to see."""
+    process = _start(command, {"FLOWSPAN_QUEUE": queue, "FLOWSPAN_TARGET": target})
+    try:
+        yield process_tree(process.pid)
+    finally:
+        await _end(process)
+
+
 def node_plugin() -> dict[str, Any] | None:
     """The component server in Node, without an SDK; None without Node."""
     node = shutil.which("node")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.figures import DURABLE_RUN, Figure
-from bench.job import ECHO_FLOW, NODE_FLOW, NOOP_FLOW, payloads, run_to_end
+from bench.job import ECHO_FLOW, NODE_FLOW, NOOP_FLOW, WORKER_FLOW, payloads, run_to_end
 from bench.measure import Repetition, cpu_figure, rate_figure, repeat
-from bench.processes import node_plugin, python_plugin, running_gateway
+from bench.processes import go_worker, node_plugin, python_plugin, python_worker, running_gateway, running_worker
 from bench.scenario import NotPossibleError, Plan, Scenario
 from flowspan import AsyncClient
 
@@ -66,6 +66,38 @@ async def _two_processes(plan: Plan) -> Sequence[Figure]:
     )  # fmt: skip
 
 
+async def _worker(plan: Plan, name: str, command: Sequence[str], target: float) -> Sequence[Figure]:
+    """As `_measure`, through a worker that connects to the gateway's queue."""
+    items = plan.size(50_000, 10_000)
+    inputs = payloads(items)
+    plugins = {"worker": {"type": "worker", "queue": "bench"}}
+    async with (
+        running_gateway(plugins) as gateway,
+        running_worker(command, gateway.target, "bench") as worker_pids,
+        AsyncClient(gateway.target, timeout_s=60) as client,
+    ):
+        flow_id = await client.store_flow(WORKER_FLOW)
+        # Ends once the worker has connected.
+        await run_to_end(client, flow_id, inputs[:WARM_UP_ITEMS], WARM_UP_ITEMS, 256)
+
+        async def once(one: Repetition) -> None:
+            one.details = await run_to_end(client, flow_id, inputs, items, 256)
+
+        repetitions = await repeat(plan, [*gateway.pids, *worker_pids], items, once)
+    return [rate_figure(name, repetitions, target=target, ceiling="sketch, K=256", job=DURABLE_RUN)]
+
+
+async def _python_worker(plan: Plan) -> Sequence[Figure]:
+    return await _worker(plan, "durable run, Python gRPC worker, K=256", python_worker(), 30_000)
+
+
+async def _go_worker(plan: Plan) -> Sequence[Figure]:
+    command = go_worker()
+    if command is None:
+        raise NotPossibleError("the SDK for Go is not built; run make -C clients/go build")
+    return await _worker(plan, "durable run, Go gRPC worker, K=256", command, 60_000)
+
+
 async def _node(plan: Plan) -> Sequence[Figure]:
     plugin = node_plugin()
     if plugin is None:
@@ -83,6 +115,8 @@ SCENARIOS = (
     Scenario("run-python", "50,000 items through one Python component server, 256 at once", _python_256),
     Scenario("run-python-16", "the same, 16 at once", _python_16),
     Scenario("run-two", "the same through two Python processes, 256 at once", _two_processes),
+    Scenario("run-worker", "the same through one gRPC worker in Python", _python_worker),
+    Scenario("run-worker-go", "the same through one gRPC worker in Go", _go_worker),
     Scenario("run-node", "the same through one component server in Node", _node),
     Scenario("run-builtin", "the same through a component inside the gateway", _builtin),
 )

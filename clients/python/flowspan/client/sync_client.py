@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, Unpack
 
@@ -233,21 +233,28 @@ class Client:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def watch(self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None) -> SyncWatch:
+    def watch(
+        self, run_id: str, after_seq: int = 0, order: ResultOrder | str | None = None, *, task_token: str = ""
+    ) -> SyncWatch:
         """See `AsyncClient.watch`."""
-        return SyncWatch(self._thread, self._client.watch(run_id, after_seq, order))
+        return SyncWatch(self._thread, self._client.watch(run_id, after_seq, order, task_token=task_token))
 
     def watch_tree(self, run_id: str) -> SyncTreeWatch:
         """See `AsyncClient.watch_tree`."""
         return SyncTreeWatch(self._thread, self._client.watch_tree(run_id))
 
     def submit_and_watch(
-        self, flow: FlowDocument, inputs: Inputs, *, order: ResultOrder | str | None = None, **options: Unpack[SubmitOptions]
+        self,
+        flow: FlowDocument,
+        inputs: Inputs,
+        *,
+        order: ResultOrder | str | None = None,
+        wait_token: str = "",
+        **options: Unpack[SubmitOptions],
     ) -> SyncWatch:
         """See `AsyncClient.submit_and_watch`."""
-        return SyncWatch(
-            self._thread, self._thread.call(lambda: self._client.submit_and_watch(flow, inputs, order=order, **options))
-        )
+        submitting = partial(self._client.submit_and_watch, flow, inputs, order=order, wait_token=wait_token, **options)
+        return SyncWatch(self._thread, self._thread.call(submitting))
 
     store_flow = _blocking(AsyncClient.store_flow)
     check_flow = _blocking(AsyncClient.check_flow)
@@ -265,5 +272,6 @@ class Client:
     put_blob = _blocking(AsyncClient.put_blob)
     get_blob = _blocking(AsyncClient.get_blob)
     get_blob_bytes = _blocking(AsyncClient.get_blob_bytes)
+    read_blob = _blocking(AsyncClient.read_blob)
     components = _blocking(AsyncClient.components)
     health = _blocking(AsyncClient.health)
