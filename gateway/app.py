@@ -28,6 +28,8 @@ from gateway.builtins.settings import OutsideSettings
 from gateway.catalog import ComponentCatalog, OfferingServer
 from gateway.figures import Figures
 from gateway.grpc_server.listener import Listener
+from gateway.http_bridge.peer import HttpPeer
+from gateway.http_bridge.settings import HttpPlugin
 from gateway.mcp_bridge.peer import McpPeer
 from gateway.mcp_bridge.settings import McpPlugin
 from gateway.methods.table import MethodTable
@@ -84,7 +86,7 @@ class GatewayParts:
 
     Attributes:
         store: not yet open; the gateway owns it from here on.
-        plugins: those with processes of their own, stdio and mcp. `mocks`: those that answer by rote. `queues`: those that
+        plugins: those of the types stdio, http and mcp. `mocks`: those that answer by rote. `queues`: those that
             workers serve.
         routes: to plugins by their names, in the order in which they are tried; `builtin` is the name of the built-ins. A mapping
             of prefixes (such as `/python`) to names stands for routes without conditions.
@@ -319,7 +321,7 @@ class Gateway:
 
 
 def _kind_of_process(plugin: StdioPlugin) -> PeerMaker:
-    return McpPeer if isinstance(plugin, McpPlugin) else ComponentPeer
+    return McpPeer if isinstance(plugin, McpPlugin) else HttpPeer if isinstance(plugin, HttpPlugin) else ComponentPeer
 
 
 async def open_gateway(parts: GatewayParts) -> Gateway:

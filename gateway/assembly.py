@@ -16,6 +16,7 @@ from gateway.config import (
     BuiltinSettings,
     Config,
     ConfigError,
+    HttpPlugin,
     McpPlugin,
     MockPlugin,
     Problem,
@@ -27,6 +28,7 @@ from gateway.config import (
 )
 from gateway.config.loading import config_directory
 from gateway.grpc_server.listener import Listener
+from gateway.http_bridge.settings import HttpPlugin as HttpServerSettings
 from gateway.mcp_bridge.settings import McpPlugin as McpServerSettings
 from gateway.mcp_bridge.settings import Root
 from gateway.mock_plugin import MockComponent, MockSettings, mock_answer
@@ -68,6 +70,9 @@ def assemble(
     for plugin_name, plugin in config.plugins.items():
         if isinstance(plugin, StdioPlugin):
             plugins.append(StdioServerSettings(dialect=plugin.dialect, **_process(plugin_name, plugin)))
+        elif isinstance(plugin, HttpPlugin):
+            shared = _process(plugin_name, plugin)
+            plugins.append(HttpServerSettings(url=plugin.url, headers=plugin.headers, dialect=plugin.dialect, **shared))
         elif isinstance(plugin, McpPlugin):
             roots = tuple(Root(root.absolute().as_uri(), root.name or None) for root in plugin.roots)
             plugins.append(McpServerSettings(roots=roots, parse_text=plugin.parse_text, **_process(plugin_name, plugin)))
@@ -161,7 +166,7 @@ def _traces(kind: Literal["otlp", "console"]) -> Callable[[CallNaming], TraceSin
     return span_recorder(otlp_exporter() if kind == "otlp" else console_exporter())
 
 
-def _process(name: str, plugin: StdioPlugin | McpPlugin) -> dict[str, Any]:
+def _process(name: str, plugin: StdioPlugin | HttpPlugin | McpPlugin) -> dict[str, Any]:
     """What the settings of all plugins with processes have."""
     limits, timeouts = plugin.limits, plugin.timeouts
     return {

@@ -285,7 +285,7 @@ def _file_stamp(loaded: LoadedConfig) -> frozenset[tuple[str, int, int]]:
     """Names, times and sizes of the configuration and the sources of plugins that it starts."""
     found: set[tuple[str, int, int]] = set()
     plugins = loaded.config.plugins.values()
-    directories = {plugin.cwd for plugin in plugins if plugin.type in ("stdio", "mcp") and plugin.cwd is not None}
+    directories = {plugin.cwd for plugin in plugins if plugin.type in ("stdio", "http", "mcp") and plugin.cwd is not None}
     if loaded.path is not None:
         _add(found, loaded.path)
     for directory in sorted(directories):

@@ -34,6 +34,7 @@ from gateway.config.model import (
 )
 from gateway.config.plugins import (
     BuiltinPlugin,
+    HttpPlugin,
     McpPlugin,
     MockComponent,
     MockPlugin,
@@ -54,6 +55,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Engine",
+    "HttpPlugin",
     "LimitSettings",
     "LoadFileSettings",
     "LoadedConfig",

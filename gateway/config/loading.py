@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from flowspan.errors import FlowspanError
 from gateway.config.model import Config, with_paths_from
-from gateway.config.plugins import PLUGIN_TYPES, UNSUPPORTED_TYPES
 from gateway.config.problems import ConfigError, Problem, nearest
 from gateway.config.schema import known_members
 from gateway.config.stepflow_file import translate
@@ -124,11 +123,8 @@ def _problem(entry: Any) -> Problem:
         location = location[:-1]
     elif kind == "union_tag_invalid":
         tag = str(entry["ctx"]["tag"])
-        if tag in UNSUPPORTED_TYPES and location[:1] == ("plugins",):
-            message = f"plugins of type {tag!r} are not run by this version; it runs {', '.join(PLUGIN_TYPES)}"
-        else:
-            names = entry["ctx"]["expected_tags"].replace("'", "").split(", ")
-            message = f"unknown type {tag!r}{nearest(tag, names)}"
+        names = entry["ctx"]["expected_tags"].replace("'", "").split(", ")
+        message = f"unknown type {tag!r}{nearest(tag, names)}"
         location = (*location, "type")
     elif kind == "union_tag_not_found":
         message = "the key 'type' is missing"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from gateway.config.builtins import BuiltinSettings
-from gateway.config.plugins import BuiltinPlugin, McpPlugin, Plugin, ProcessPlugin, Seconds, Section, StdioPlugin
+from gateway.config.plugins import BuiltinPlugin, HttpPlugin, McpPlugin, Plugin, ProcessPlugin, Seconds, Section, StdioPlugin
 from gateway.config.problems import nearest
 from runtime_core.limits import Limits
 
@@ -291,7 +291,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _with_process_paths(plugin: StdioPlugin | McpPlugin, directory: Path) -> StdioPlugin | McpPlugin:
+def _with_process_paths(plugin: StdioPlugin | HttpPlugin | McpPlugin, directory: Path) -> StdioPlugin | HttpPlugin | McpPlugin:
     paths: dict[str, Any] = {"cwd": (directory / (plugin.cwd or ".")).resolve()}
     if isinstance(plugin, McpPlugin):
         paths["roots"] = tuple((directory / root.expanduser()).resolve() for root in plugin.roots)

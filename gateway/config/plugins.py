@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flowspan.discovery import TARGET_VARIABLE, TOKEN_VARIABLE
 from gateway.secret_box import KEY_VARIABLE
@@ -103,6 +103,24 @@ class McpPlugin(ProcessPlugin):
     )
 
 
+class HttpPlugin(ProcessPlugin):
+    """A component server that speaks JSON-RPC over HTTP: one that runs at `url`, or one that `command` starts."""
+
+    type: Literal["http"]
+    url: str | None = Field(default=None, pattern="^https?://[^/]", description="Where it listens, if somebody else runs it.")
+    command: str = Field(
+        default="", description='A program that starts it; it listens on loopback and says `{"port": N}` on its stdout.'
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
+    dialect: Literal["flowspan", "stepflow"] | None = Field(default=None, description="Default: told from the handshake.")
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if (self.url is None) == (not self.command):
+            raise ValueError("give either url, of a server that runs, or command, to start one")
+        return self
+
+
 class BuiltinPlugin(PluginSection):
     """The components that come with the gateway."""
 
@@ -139,8 +157,4 @@ class WorkerPlugin(PluginSection):
     max_output_bytes: int = Field(default=2 * MIB, ge=1, le=16 * MIB, description="Of one result.")
 
 
-Plugin = Annotated[StdioPlugin | McpPlugin | WorkerPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]
-
-PLUGIN_TYPES: Final = ("stdio", "mcp", "worker", "builtin", "mock")
-UNSUPPORTED_TYPES: Final = ("http",)
-"""Types of the language of configurations that this version does not run; named so that the message can say so."""
+Plugin = Annotated[StdioPlugin | HttpPlugin | McpPlugin | WorkerPlugin | BuiltinPlugin | MockPlugin, Field(discriminator="type")]

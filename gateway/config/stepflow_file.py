@@ -30,14 +30,17 @@ def _plugin(name: str, settings: Any, notes: list[str]) -> Any:
     if not isinstance(settings, dict) or settings.get("type") != "stepflow":
         return settings
     if "command" not in settings:
-        # Left as it is: the model names the type that cannot be run.
-        return {**settings, "type": "http"}
+        for member in [member for member in settings if member not in ("type", "url", "transport")]:
+            notes.append(f"plugins.{name}.{member}: is not taken over; the server is spoken to over HTTP")
+        return {"type": "http", "url": settings.get("url", "")}
     kept = {member: settings[member] for member in _STDIO_MEMBERS if member in settings}
+    transport = "http" if settings.get("transport") == "http" else "stdio"
     for member in settings:
-        if member not in (*_STDIO_MEMBERS, "type") and settings.get(member) != "stdio":
-            notes.append(f"plugins.{name}.{member}: is not taken over; the server is spoken to over stdin and stdout")
+        if member not in (*_STDIO_MEMBERS, "type") and settings.get(member) != transport:
+            how = "over stdin and stdout" if transport == "stdio" else "over HTTP"
+            notes.append(f"plugins.{name}.{member}: is not taken over; the server is spoken to {how}")
     notes.append(f"plugins.{name}: sees only PATH, HOME, LANG, TZ and what its `env` names")
-    return {"type": "stdio", **kept}
+    return {"type": transport, **kept}
 
 
 def _prefix(path: str, notes: list[str]) -> str:

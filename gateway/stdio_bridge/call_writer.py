@@ -12,7 +12,7 @@ from flowspan.jsonrpc import Session
 from gateway.call_failures import too_long
 from gateway.stdio_bridge.execute_lines import ExecuteLines
 from gateway.stdio_bridge.handshake import ServerKind
-from gateway.stdio_bridge.process import ComponentProcess
+from gateway.stdio_bridge.peer_process import PeerProcess
 from gateway.stdio_bridge.settings import BACKLOG_BYTES, FIRST_FLUSH_CALLS, FLUSH_CALLS
 from runtime_core.calls import CallFailure, CallNaming, CallTemplate, ComponentCall
 
@@ -35,7 +35,7 @@ class CallWriter:
     def __init__(
         self,
         plugin: str,
-        process: ComponentProcess,
+        process: PeerProcess,
         session: Session,
         naming: CallNaming,
         held: Mapping[int, ComponentCall],

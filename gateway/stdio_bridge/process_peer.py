@@ -34,6 +34,7 @@ from gateway.stdio_bridge.handshake import ServerDeclaration, ServerKind
 from gateway.stdio_bridge.liveness import Liveness
 from gateway.stdio_bridge.output_sizes import OutputSizes
 from gateway.stdio_bridge.own_requests import OwnRequests
+from gateway.stdio_bridge.peer_process import PeerProcess
 from gateway.stdio_bridge.process import ComponentProcess
 from gateway.stdio_bridge.requests import RequestHandler
 from gateway.stdio_bridge.settings import StdioPlugin
@@ -81,13 +82,7 @@ class ProcessPeer(ABC):
         self._owner = owner
         self._naming = naming
         self._session = Session(incarnation, plugin.frame_limits)
-        self._process = ComponentProcess(
-            plugin.launch,
-            on_stdout=self._on_stdout,
-            on_exit=self._on_exit,
-            on_stderr=self._on_stderr,
-            on_stdout_closed=lambda: self.give_up("it closed its stdout"),
-        )
+        self._process = self._make_process()
         self._own = OwnRequests(plugin.name, self._session, self._process.write)
         self._violations = ViolationMeter()
         self._noise = NoiseMeter()
@@ -104,6 +99,16 @@ class ProcessPeer(ABC):
         self.max_line_bytes = plugin.line_limit(plugin.dialect or "flowspan")
         self.gave_up: str | None = None
         self.lost_answers = False
+
+    def _make_process(self) -> PeerProcess:
+        """What carries the lines; called once, when only `plugin` is set."""
+        return ComponentProcess(
+            self.plugin.launch,
+            on_stdout=self._on_stdout,
+            on_exit=self._on_exit,
+            on_stderr=self._on_stderr,
+            on_stdout_closed=lambda: self.give_up("it closed its stdout"),
+        )
 
     # -- what the kinds do each in their own way -------------------------------------------------------------------------------
 

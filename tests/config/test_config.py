@@ -12,6 +12,7 @@ from gateway.config import (
     BuiltinPlugin,
     Config,
     ConfigError,
+    HttpPlugin,
     Problem,
     Route,
     RouteCondition,
@@ -121,10 +122,20 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
-def test_a_type_that_this_version_does_not_run_is_said_to_be_so() -> None:
-    ((pointer, _, message),) = problems("plugins: {p: {type: http, command: x}}")
-    assert pointer == "/plugins/p/type"
-    assert "not run by this version" in message
+def test_a_server_over_http_has_a_url_or_a_command() -> None:
+    for members in ("", ", url: 'http://h', command: x"):
+        ((pointer, _, message),) = problems(f"plugins: {{p: {{type: http{members}}}}}")
+        assert pointer == "/plugins/p"
+        assert "either url" in message
+    ((pointer, _, _),) = problems("plugins: {p: {type: http, url: 'ftp://h'}}")
+    assert pointer == "/plugins/p/url"
+    config, _ = parse_config(b"plugins: {p: {type: http, url: 'http://h:1/rpc'}}", name="x", environment={})
+    assert isinstance(config.plugins["p"], HttpPlugin) and config.plugins["p"].url == "http://h:1/rpc"
+
+
+def test_an_unknown_type_names_the_nearest() -> None:
+    ((pointer, _, message),) = problems("plugins: {p: {type: htp, url: 'http://h'}}")
+    assert pointer == "/plugins/p/type" and "did you mean 'http'?" in message
 
 
 def test_a_route_to_a_plugin_that_is_not_there_names_the_nearest() -> None:
