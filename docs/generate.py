@@ -99,6 +99,7 @@ FILLED: Final = {
     "limits.md": "limits",
     "protocol/grpc.md": "proto_reference",
     "run-states.md": "run_states",
+    "sdks.md": "sdks",
 }
 """Pages with made sections -> the module in generators/."""
 

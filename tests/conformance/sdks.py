@@ -73,7 +73,7 @@ def build(name: str) -> Built:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         _make(sdk, "build")
-    return Built(_command(sdk, "conformance-client"), _command(sdk, "conformance-server"))
+    return Built(command_of(name, "conformance-client"), command_of(name, "conformance-server"))
 
 
 def _make(sdk: Sdk, target: str) -> str:
@@ -89,10 +89,15 @@ def _make(sdk: Sdk, target: str) -> str:
     return done.stdout
 
 
-def _command(sdk: Sdk, target: str) -> tuple[str, ...] | None:
+def command_of(name: str, target: str) -> tuple[str, ...] | None:
+    """What `make TARGET` of an SDK prints; None: it names a program that is not there yet.
+
+    Raises:
+        NotRunError: it prints something else.
+    """
+    sdk = BY_NAME[name]
     try:
         words = json.loads(_make(sdk, target))
     except ValueError as error:
         raise NotRunError(f"`make -C clients/{sdk.name} {target}` did not print a JSON array: {error}") from None
-    # A Makefile may name a program that is still to be written.
     return tuple(words) if all(Path(word).exists() for word in words if word.startswith(str(sdk.directory))) else None

@@ -15,7 +15,9 @@ import yaml
 from tests.docs.pages import PAGES, ROOT, Block, anchors_of, blocks_of, links_of, name_of, prose_of
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
-LANGUAGES = {"bash", "console", "js", "json", "jsonl", "mermaid", "proto", "python", "sh", "text", "yaml"}
+LANGUAGES = {
+    "bash", "console", "go", "java", "js", "json", "jsonl", "mermaid", "proto", "python", "rust", "sh", "text", "ts", "yaml",
+}  # fmt: skip
 LONG_CHARS = 90
 """A sentence of this length that stands on two pages was copied."""
 
