@@ -31,8 +31,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MAX_NAME: Final = 50
 _RUST_WORDS: Final = (
     "abstract alloc as async await become box break build const continue core crate deps do dyn else enum examples extern false "
-    "final fn for gen if impl in incremental let loop macro match mod move mut override priv proc-macro pub ref return self static "
-    "std struct super test trait true try type typeof unsafe unsized use virtual where while yield"
+    "final fn for gen if impl in incremental let loop macro match mod move mut override priv proc-macro pub ref return self "
+    "static std struct super test trait true try type typeof unsafe unsized use virtual where while yield"
 )
 """Keywords, crates of the compiler's own, and the directories that cargo builds in."""
 _TAKEN: Final = {"python": frozenset(keyword.kwlist), "rust": frozenset(_RUST_WORDS.split())}

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.toolchains import ABSENT
+
 WAIT_S = 30.0
 """For one command on a machine that does much else."""
 
@@ -115,6 +117,12 @@ class Shell:
             finally:
                 process.kill()
                 process.wait()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if ABSENT:
+        named = ", ".join(ABSENT)
+        terminalreporter.write_line(f"new component: WARNING: NOT RUN: {named}; no toolchain, or no SDK (make sdks)", red=True)
 
 
 @pytest.fixture
