@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from gateway.cli.connection import ServerOptions, join_environment, run_loop
-from gateway.cli.exits import SUCCESS
-from gateway.sidecar.program import serve_bridge, stdio_server
+from gateway.cli.exits import SUCCESS, UsageError
+from gateway.http_bridge.settings import HttpPlugin
+from gateway.sidecar.program import ServerMaker, http_server, serve_bridge, stdio_server
 from gateway.stdio_bridge.launch import LaunchSpec
 from gateway.stdio_bridge.settings import StdioPlugin
 from gateway.telemetry import flush_logs, setup_telemetry
@@ -22,7 +23,7 @@ NAME: Final = "bridged"
 
 @dataclass(frozen=True, slots=True)
 class BridgeOptions:
-    """What `bridge` was given. `env`: NAME, which is passed on, or NAME=VALUE."""
+    """What `bridge` was given: a command or a URL. `env`: NAME, which is passed on, or NAME=VALUE."""
 
     command: tuple[str, ...]
     queue: str
@@ -30,14 +31,20 @@ class BridgeOptions:
     capacity: int | None
     env: tuple[str, ...]
     cwd: Path | None
+    http: str | None = None
 
 
 def bridge(options: BridgeOptions, server: ServerOptions, log_level: str | None, log_format: str | None) -> int:
     """Ends with 0 after SIGTERM or SIGINT.
 
     Raises:
+        UsageError: there is neither a command nor a URL, or both.
         FlowspanError: there is no gateway to be found, or the component server cannot be used.
     """
+    if bool(options.command) == (options.http is not None):
+        raise UsageError("give either a component server's command, behind --, or --http with the URL of one that runs")
+    if options.http is not None and not options.http.startswith(("http://", "https://")):
+        raise UsageError(f"--http: {options.http!r} is no URL of a server; write http://HOST:PORT/")
     setup_telemetry(level=log_level or "info", log_format=log_format or "auto")
     join_environment()
     environment: dict[str, str] = {}
@@ -45,19 +52,22 @@ def bridge(options: BridgeOptions, server: ServerOptions, log_level: str | None,
         name, has_value, value = entry.partition("=")
         if has_value or name in os.environ:
             environment[name] = value if has_value else os.environ[name]
-    program, *args = options.command
+    program, *args = options.command or ("",)
     launch = LaunchSpec(NAME, program, tuple(args), env=environment, cwd=None if options.cwd is None else str(options.cwd))
-    plugin = StdioPlugin(launch, replicas=options.replicas, capacity=options.capacity)
+    if options.http is not None:
+        make_server = http_server(HttpPlugin(launch, capacity=options.capacity, url=options.http))
+    else:
+        make_server = stdio_server(StdioPlugin(launch, replicas=options.replicas, capacity=options.capacity))
     try:
-        run_loop(_serve(plugin, options.queue, server))
+        run_loop(_serve(make_server, options.queue, server))
     finally:
         flush_logs()
     return SUCCESS
 
 
-async def _serve(plugin: StdioPlugin, queue: str, server: ServerOptions) -> None:
+async def _serve(make_server: ServerMaker, queue: str, server: ServerOptions) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await serve_bridge(stdio_server(plugin), server.connect(), queue, stop)
+    await serve_bridge(make_server, server.connect(), queue, stop)

@@ -12,6 +12,8 @@ from flowspan import __version__
 from flowspan.client import AsyncClient
 from flowspan.components.worker.stream import LAST_ACKNOWLEDGEMENT_S, WorkerStream
 from flowspan.errors import FlowspanError, Reason
+from gateway.http_bridge.peer import HttpPeer
+from gateway.http_bridge.settings import HttpPlugin
 from gateway.methods.table import MethodTable
 from gateway.sidecar.host import BridgedServer, SidecarHost
 from gateway.sidecar.naming import SessionNaming
@@ -35,6 +37,11 @@ ServerMaker = Callable[[SinkFactory, CallNaming, RequestHandler], BridgedServer]
 def stdio_server(plugin: StdioPlugin) -> ServerMaker:
     """A component server over pipes."""
     return lambda sink, naming, handler: PluginServer(plugin, sink, naming, handler)
+
+
+def http_server(plugin: HttpPlugin) -> ServerMaker:
+    """A component server over HTTP."""
+    return lambda sink, naming, handler: PluginServer(plugin, sink, naming, handler, make_peer=HttpPeer)
 
 
 async def serve_bridge(make_server: ServerMaker, client: AsyncClient, queue: str, stop: asyncio.Event) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from gateway.cli.options import Ca, LogFormatOption, LogLevelOption, Tls, Token, end
 
-Command = Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The component server, behind --.")]
+Command = Annotated[list[str] | None, typer.Argument(metavar="COMMAND...", help="The component server, behind --.")]
 Gateway = Annotated[
     str | None,
     typer.Option("--gateway", help="HOST:PORT or unix:/path; default: FLOWSPAN_TARGET, else the one that runs here."),
@@ -20,8 +20,11 @@ Queue = Annotated[
 
 
 def bridge(
-    command: Command,
     queue: Queue,
+    command: Command = None,
+    http: Annotated[
+        str | None, typer.Option("--http", help="A component server that listens, instead of a command.", metavar="URL")
+    ] = None,
     gateway: Gateway = None,
     token: Token = None,
     tls: Tls = False,
@@ -42,6 +45,6 @@ def bridge(
     from gateway.cli import bridge_command
     from gateway.cli.options import server_options
 
-    options = bridge_command.BridgeOptions(tuple(command), queue, replicas, capacity, tuple(env or ()), cwd)
+    options = bridge_command.BridgeOptions(tuple(command or ()), queue, replicas, capacity, tuple(env or ()), cwd, http)
     level, form = log_level and log_level.value, log_format and log_format.value
     end(bridge_command.bridge(options, server_options(gateway, token, tls, ca), level, form))
