@@ -10,9 +10,9 @@ from gateway.grpc_server.status import failure_of
 from gateway.web.access import Access
 from gateway.web.connect import ConnectFace
 from gateway.web.exchange import CallerGone, Exchange, Receive, Scope, Send
-from gateway.web.failures import answer_error, method_not_allowed, unknown_path
+from gateway.web.failures import answer_error, head_too_large, method_not_allowed, unknown_path
 from gateway.web.health import CHECK, HealthService
-from gateway.web.limits import MAX_REQUESTS
+from gateway.web.limits import MAX_HEAD_BYTES, MAX_REQUESTS
 from gateway.web.operations import OPERATIONS, PUBLIC, Operation
 from gateway.web.paths import PathTable
 from gateway.web.request import Faces, WebRequest
@@ -49,6 +49,8 @@ class Application:
             self._in_progress -= 1
 
     async def _serve(self, exchange: Exchange) -> None:
+        if exchange.head_bytes > MAX_HEAD_BYTES:
+            raise head_too_large(exchange.head_bytes)
         self._access.check_place(exchange)
         if self._connect.knows(exchange.path):
             if exchange.method == "OPTIONS":

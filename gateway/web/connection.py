@@ -44,6 +44,8 @@ class Connection(H11Protocol):
         super().on_response_complete()
         if self._is_answering():  # the next one was there already
             self._head_came()
+        elif self.conn.trailing_data[0]:  # a part of it
+            self._expect_head()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

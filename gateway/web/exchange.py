@@ -26,6 +26,7 @@ class Exchange:
 
     Attributes:
         method, path: as asked; the path is decoded.
+        head_bytes: of path, query and headers, about.
         headers: names in lower case; the last one of a name holds.
         answer_headers: go out with the answer, whatever it is.
         has_begun: status and headers are out.
@@ -37,6 +38,11 @@ class Exchange:
         self.headers: Final[dict[str, str]] = {
             name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
         }
+        self.head_bytes: Final = (
+            len(scope["raw_path"])
+            + len(scope["query_string"])
+            + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        )
         self.answer_headers: list[tuple[str, str]] = []
         self.has_begun = False
         self._query: Final[bytes] = scope["query_string"]

@@ -8,6 +8,7 @@ from flowspan.errors import FlowspanError, NotFoundError, Reason
 from flowspan.jsonrpc import wire_error
 from flowspan.jsonrpc.error_codes import encode_wire_error
 from gateway.web.exchange import Exchange
+from gateway.web.limits import MAX_HEAD_BYTES
 
 
 class HttpError(FlowspanError):
@@ -27,6 +28,11 @@ class HttpError(FlowspanError):
 def method_not_allowed(method: str, allowed: list[str]) -> HttpError:
     text = f"{method} is not answered here; there are {', '.join(allowed)}"
     return HttpError(405, text, reason=Reason.METHOD_NOT_FOUND, headers=(("allow", ", ".join(allowed)),))
+
+
+def head_too_large(actual: int) -> HttpError:
+    text = f"request line and headers have {actual} bytes, at most {MAX_HEAD_BYTES} are accepted"
+    return HttpError(431, text, reason=Reason.LIMIT_EXCEEDED, headers=(("connection", "close"),))
 
 
 def unknown_path(path: str) -> FlowspanError:
