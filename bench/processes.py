@@ -23,6 +23,8 @@ READY_S: Final = 30.0
 STOP_S: Final = 20.0
 DRAIN_S: Final = 0.5
 """Runs that are still open when their scenario has ended need no grace."""
+WORKER_CAPACITY: Final = 512
+"""Of the SDKs' conformance servers, as of `servers/echo.py`."""
 SERVERS: Final = Path(__file__).resolve().parent / "servers"
 
 
@@ -81,7 +83,8 @@ def go_worker() -> list[str] | None:
 @asynccontextmanager
 async def running_worker(command: Sequence[str], target: str, queue: str) -> AsyncIterator[Sequence[int]]:
     """A worker of a queue; its process ids. Whether it has connected is for the caller to see."""
-    process = _start(command, {"FLOWSPAN_QUEUE": queue, "FLOWSPAN_TARGET": target})
+    variables = {"FLOWSPAN_QUEUE": queue, "FLOWSPAN_TARGET": target, "CONFORMANCE_CAPACITY": str(WORKER_CAPACITY)}
+    process = _start(command, variables)
     try:
         yield process_tree(process.pid)
     finally:

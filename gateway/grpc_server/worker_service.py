@@ -9,12 +9,13 @@ from typing import Final
 from google.protobuf.descriptor import ServiceDescriptor
 
 from flowspan.errors import FlowspanError, InvalidArgumentError, Reason
-from flowspan.jsonrpc import WireError, check_payload, check_payloads, printable, wire_error
+from flowspan.jsonrpc import check_payload, printable
 from flowspan.v1 import worker_service_pb2 as pb
 from gateway.catalog import OfferedComponent
 from gateway.grpc_server.call import Call
 from gateway.grpc_server.handlers import RequestReader, Write
 from gateway.grpc_server.worker_link import StreamLink
+from gateway.grpc_server.worker_results import ResultsIntake
 from gateway.workers.paths import PathPattern
 from gateway.workers.queue import Joined, WorkerQueue
 from gateway.workers.worker import MAX_CAPACITY, Worker, WorkerHello
@@ -23,8 +24,6 @@ from runtime_core.calls import CallNaming
 PROTOCOL_VERSION: Final = 1
 HELLO_TIMEOUT_S: Final = 10.0
 MAX_WORKER_ID_CHARS: Final = 64
-MAX_MESSAGE_CHARS: Final = 4_096
-"""Of a failure's message."""
 MAX_COMPONENTS: Final = 10_000
 MAX_HELD: Final = 1_000_000
 """Those that wait for sub-runs hold no slot, so this has little to do with capacity."""
@@ -78,44 +77,37 @@ class WorkerService:
         self, requests: RequestReader[pb.ConnectRequest], queue: WorkerQueue, worker: Worker, link: StreamLink
     ) -> None:
         """Until the worker has closed its side, or another stream of it has taken over."""
-        while (message := await requests.next(queue.away_s)) is not None:
-            if worker.link is not link:
-                return
-            queue.heard(worker)
-            kind = message.WhichOneof("message")
-            if kind == "results":
-                self._take_results(queue, worker, link, message.results)
-            elif kind == "heartbeat":
-                link.beat()
-                if message.heartbeat.started:
-                    queue.on_started(worker, message.heartbeat.started)
-            elif kind == "progress":
-                progress = message.progress
-                queue.on_progress(worker, progress.execution, progress.fraction, progress.message)
-            elif kind == "cancelled":
-                queue.on_cancelled(worker, message.cancelled.dropped, message.cancelled.running)
-            elif kind == "leaving":
-                queue.on_leaving(worker, message.leaving.given_back)
-            elif kind == "hello":
-                raise InvalidArgumentError("hello is the first message, and only that; open another stream", field="hello")
+        results = ResultsIntake(queue, worker, link)
+        try:
+            while (message := await requests.next(queue.away_s)) is not None:
+                if worker.link is not link:
+                    return
+                queue.heard(worker)
+                if message.HasField("results"):
+                    results.take(message.results)
+                else:
+                    results.settle()
+                    self._take(message, queue, worker, link)
+        finally:
+            if worker.link is link:
+                results.settle()
 
-    def _take_results(self, queue: WorkerQueue, worker: Worker, link: StreamLink, results: pb.WorkerResults) -> None:
-        if len(results.executions) != len(results.outputs):
-            raise InvalidArgumentError(
-                f"results name {len(results.executions)} executions and carry {len(results.outputs)} outputs; send as many",
-                field="results.outputs",
-            )
-        failures = [(one.execution, _failure(one)) for one in results.failures]
-        outputs = list(zip(results.executions, results.outputs, strict=True))
-        if outputs:
-            try:
-                check_payloads(results.outputs)
-            except FlowspanError:
-                outputs, refused = _sorted_out(outputs)
-                failures += refused
-        queue.on_results(worker, outputs, failures)
-        if results.sequence:
-            link.acknowledge(results.sequence)
+    def _take(self, message: pb.ConnectRequest, queue: WorkerQueue, worker: Worker, link: StreamLink) -> None:
+        """Whatever is no result."""
+        kind = message.WhichOneof("message")
+        if kind == "heartbeat":
+            link.beat()
+            if message.heartbeat.started:
+                queue.on_started(worker, message.heartbeat.started)
+        elif kind == "progress":
+            progress = message.progress
+            queue.on_progress(worker, progress.execution, progress.fraction, progress.message)
+        elif kind == "cancelled":
+            queue.on_cancelled(worker, message.cancelled.dropped, message.cancelled.running)
+        elif kind == "leaving":
+            queue.on_leaving(worker, message.leaving.given_back)
+        elif kind == "hello":
+            raise InvalidArgumentError("hello is the first message, and only that; open another stream", field="hello")
 
     def _read_hello(self, message: pb.ConnectRequest) -> tuple[WorkerQueue, WorkerHello]:
         if message.WhichOneof("message") != "hello":
@@ -172,27 +164,3 @@ def _components(listed: Sequence[pb.WorkerComponent]) -> Iterator[tuple[str, Off
             if schema.json:
                 check_payload(schema.json)
         yield name, OfferedComponent(name, one.description or None, one.input_schema.json or None, one.output_schema.json or None)
-
-
-def _failure(failure: pb.WorkerFailure) -> WireError:
-    data = failure.data.json or None
-    if data is not None:
-        try:
-            check_payload(data)
-        except FlowspanError:
-            data = None  # the failure itself still counts
-    return WireError(failure.code, printable(failure.message, MAX_MESSAGE_CHARS), data)
-
-
-def _sorted_out(outputs: Sequence[tuple[int, bytes]]) -> tuple[list[tuple[int, bytes]], list[tuple[int, WireError]]]:
-    """Outputs that can be carried on, and why the others cannot: one bad answer fails its own item only."""
-    sound: list[tuple[int, bytes]] = []
-    refused: list[tuple[int, WireError]] = []
-    for number, output in outputs:
-        try:
-            check_payload(output)
-        except FlowspanError as error:
-            refused.append((number, wire_error(error)))
-        else:
-            sound.append((number, output))
-    return sound, refused
