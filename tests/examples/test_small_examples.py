@@ -1,4 +1,4 @@
-"""`examples/hello`, `examples/use_cases` and `examples/node_plain` through `flowspan run`."""
+"""`examples/hello`, `examples/use_cases`, `examples/node_plain` and `examples/shell_plain` through `flowspan run`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.examples.commands import EXAMPLES, flowspan_run
+from tests.examples.commands import EXAMPLES, command, execute, flowspan_run
 
 USE_CASES = EXAMPLES / "use_cases"
 
@@ -72,3 +72,44 @@ def test_a_plain_node_server_executes_steps_and_reports_bad_input(tmp_path: Path
         "sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     assert bad["error"]["code"] == "INVALID_INPUT"
+
+
+def test_a_plain_shell_server_shakes_hands_executes_and_says_what_is_wrong(tmp_path: Path) -> None:
+    server = EXAMPLES / "shell_plain" / "server.sh"
+    assert len(server.read_text().splitlines()) < 80
+    (tmp_path / "flowspan.yml").write_text(
+        json.dumps({"plugins": {"shell": {"type": "stdio", "command": "sh", "args": [str(server)], "cwd": str(tmp_path)}}})
+    )
+    steps = [{"id": "count", "component": "/shell/lines", "input": {"$input": "$"}}]
+    (tmp_path / "flow.yaml").write_text(json.dumps({"steps": steps, "output": {"$step": "count"}}))
+    (tmp_path / "élan vital.txt").write_text("one\ntwo\nthree\n")
+    # What looks like a member of the message is a text, and what stands in other members is none of its business.
+    given = [
+        {"other": ['"file":"x', {"file": "y"}], "file": "élan vital.txt"},
+        {"file": "absent.txt"},
+        {"file": 'a"b'},
+        {"file": 1},
+        "élan vital.txt",
+    ]
+    (tmp_path / "inputs.jsonl").write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in given))
+    done = flowspan_run(tmp_path / "flow.yaml", "--inputs", "inputs.jsonl", "--order", "by-index")
+    assert done.exit_code == 1
+    good, *bad = (json.loads(line)["result"] for line in done.stdout.splitlines())
+    assert good == {"outcome": "success", "value": 3}
+    assert [(one["error"]["code"], one["error"]["message"], one["error"]["data"]) for one in bad] == [
+        ("INVALID_INPUT", message, {"pointer": "/file"})
+        for message in (
+            "there is no file absent.txt",
+            "names with escapes are not read here",
+            "file must be a string",
+            "file must be a string",
+        )
+    ]
+
+
+def test_a_plain_shell_server_keeps_the_protocol(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("one\n")
+    words = ["--component", "/lines", "--input", '{"file": "text"}', "--", "sh", str(EXAMPLES / "shell_plain" / "server.sh")]
+    done = execute(command("flowspan"), "conformance", "--json", *words, directory=tmp_path)
+    by_name = {line["name"]: line["state"] for line in done.json_lines}
+    assert by_name["handshake"] == by_name["execution"] == by_name["unknown component"] == by_name["malformed lines"] == "passed"
