@@ -105,6 +105,7 @@ breaking: setup ## Fail if proto/ breaks clients of the main branch
 
 peers: setup ## Run published component servers of other makers, unmodified, behind the gateway
 	@$(BIN)/python -m tests.peers.run $(PEER_ARGS)
+	@$(BIN)/python -m tests.peers.http_servers
 	@$(BIN)/python -m tests.peers.mcp_servers
 
 bench-peers: setup ## Install the published peers of the benchmark, each into an environment below bench/.venvs

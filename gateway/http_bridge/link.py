@@ -17,6 +17,7 @@ import structlog
 from flowspan.errors import FlowspanError, LimitExceededError
 from flowspan.jsonrpc import WireError, one_line, printable
 from flowspan.jsonrpc.messages import RequestId, encode_error
+from gateway.http_bridge.connections import Connections
 from gateway.http_bridge.event_stream import EventStream
 from gateway.http_bridge.settings import HttpPlugin
 from gateway.stdio_bridge.exit_report import ExitReport
@@ -29,9 +30,6 @@ _log = structlog.get_logger("flowspan.bridge")
 
 INSTANCE_HEADER: Final = "Stepflow-Instance-Id"
 """Names the instance that asked, where several share an address; answers to it carry the same."""
-CONNECT_S: Final = 5.0
-KEEP_ALIVE_S: Final = 2.0
-"""For a connection that is not used. Servers close theirs after five seconds, and a request must not meet that."""
 MAX_ANNOUNCEMENT_BYTES: Final = 64 * 1024
 """Of stdout before the line with the port."""
 EXIT_SEEN_S: Final = 0.5
@@ -94,7 +92,7 @@ class HttpLink:
         self._on_exit = on_exit
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._client: httpx.AsyncClient | None = None
+        self._connections: Connections | None = None
         self.url = plugin.url
         self._is_running = False
         self._began_at = 0.0
@@ -112,16 +110,9 @@ class HttpLink:
     # -- PeerProcess ---------------------------------------------------------------------------------------------------------
 
     def spawn(self) -> None:
-        import httpx  # it takes its time to load, and few gateways need it
-
         self._began_at = self._loop.time()
-        self._client = httpx.AsyncClient(
-            headers={**self._plugin.headers, "Content-Type": "application/json", "Accept": "application/json, text/event-stream"},
-            # How long an answer may take is for the owner of the request to know.
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=KEEP_ALIVE_S),
-            trust_env=False,
-        )
+        accepted = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+        self._connections = Connections({**self._plugin.headers, **accepted, "Accept-Encoding": "identity"})
         if self._process is not None:
             self._process.spawn()
         self._is_running = True
@@ -181,8 +172,10 @@ class HttpLink:
                 report = self._report()
                 self._end(report)
         finally:
-            if self._client is not None:
-                await self._client.aclose()
+            if self._posts:
+                await asyncio.wait(self._posts, timeout=EXIT_SEEN_S)
+            if self._connections is not None:
+                await self._connections.aclose()
         return report
 
     # -- the process ---------------------------------------------------------------------------------------------------------
@@ -264,12 +257,12 @@ class HttpLink:
     async def _post(self, line: bytes, head: _Head, instance: str | None) -> None:
         import httpx
 
-        assert self._client is not None and self.url is not None
+        assert self._connections is not None and self.url is not None
         asked = head.id if head.method is not None else None
         name = f"plugin {self._plugin.name!r}"
         try:
             headers = {} if instance is None else {INSTANCE_HEADER: instance}
-            async with self._client.stream("POST", self.url, content=line, headers=headers) as response:
+            async with self._connections.post(self.url, line, headers) as response:
                 await self._read(response, asked)
             self._fail(asked, UNREACHABLE_CODE, f"{name} ended the answer without a result (HTTP {response.status_code})")
         except httpx.ConnectError as error:
@@ -296,12 +289,12 @@ class HttpLink:
         if response.headers.get("content-type", "").startswith("text/event-stream"):
             events = EventStream(max_bytes)
             instance = response.headers.get(INSTANCE_HEADER, "")
-            async for data in response.aiter_bytes():
+            async for data in response.aiter_raw():
                 for message in events.feed(data):
                     self._take(message, instance)
             return
         body = bytearray()
-        async for data in response.aiter_bytes():
+        async for data in response.aiter_raw():
             body += data
             if len(body) > max_bytes:
                 raise LimitExceededError(

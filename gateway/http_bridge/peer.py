@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowspan.errors import Reason
+from flowspan.jsonrpc import ProtocolViolation
 from gateway.http_bridge.link import HttpLink
 from gateway.http_bridge.settings import HttpPlugin
 from gateway.stdio_bridge.handshake import HandshakeError, ServerKind
@@ -30,3 +31,13 @@ class HttpPeer(ComponentPeer):
                 text = f'plugin {self.plugin.name!r} did not say {{"port": N}} on its stdout within the time for initialize'
                 raise HandshakeError(text) from None
             raise
+
+    @property
+    def free_slots(self) -> int:
+        # No pipe that answers together could fill.
+        if not self.is_up or (self.alone and self.used_slots):
+            return 0
+        return max(0, self.capacity - self.used_slots)
+
+    def _is_lost_answer(self, violation: ProtocolViolation) -> bool:
+        return False  # each answer comes in a response of its own

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from flowspan.jsonrpc import Dialect
 from gateway.stdio_bridge.settings import StdioPlugin
 
 
@@ -22,3 +23,7 @@ class HttpPlugin(StdioPlugin):
     type: ClassVar[str] = "http"
     url: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def line_limit(self, dialect: Dialect) -> int:
+        """Bytes of the longest message: the older servers die of long lines on stdin, not of long bodies."""
+        return min(self.max_line_bytes or self.frame_limits.max_line_bytes, self.frame_limits.max_line_bytes)
