@@ -9,6 +9,7 @@ import com.google.rpc.ErrorInfo;
 import com.google.rpc.RetryInfo;
 import io.grpc.Status;
 import io.grpc.protobuf.StatusProto;
+import java.io.IOException;
 import java.net.ConnectException;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -132,6 +133,12 @@ public class FlowspanException extends RuntimeException {
       // Not by us, and the gateway would say why: a server that stops drops calls so.
       reason = Reason.UNAVAILABLE;
       message = "the gateway ended the call without an answer; it may be stopping";
+    }
+    for (Throwable t = cause; t != null; t = t.getCause()) {
+      if (t instanceof IOException && reason == Reason.INTERNAL) {
+        // The connection broke, under a call of which the wire had nothing better to say.
+        reason = Reason.UNAVAILABLE;
+      }
     }
     if (status.getCode() == Status.Code.UNKNOWN && !(cause instanceof io.grpc.StatusRuntimeException) && cause.getMessage() != null) {
       message = cause.getClass().getSimpleName() + ": " + cause.getMessage();

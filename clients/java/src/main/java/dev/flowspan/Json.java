@@ -7,6 +7,7 @@ import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamWriteConstraints;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
 import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import com.fasterxml.jackson.core.util.JsonGeneratorDelegate;
 import com.fasterxml.jackson.databind.DeserializationContext;
@@ -47,6 +48,8 @@ public final class Json {
                   .maxStringLength(Integer.MAX_VALUE)
                   .maxNumberLength(1_000_000)
                   .build())
+          // Letters beyond 16 bits as themselves, not as two escapes.
+          .enable(JsonWriteFeature.COMBINE_UNICODE_SURROGATES_IN_UTF8)
           .streamWriteConstraints(StreamWriteConstraints.builder().maxNestingDepth(MAX_DEPTH).build())
           .build();
 
@@ -221,7 +224,7 @@ public final class Json {
     }
   }
 
-  /** Refuses what Jackson would write as the text "NaN". */
+  /** Refuses what Jackson would write as the text "NaN", or as half a letter. */
   private static final class StrictGenerator extends JsonGeneratorDelegate {
     StrictGenerator(JsonGenerator delegate) {
       super(delegate, false);
@@ -231,6 +234,34 @@ public final class Json {
       if (Double.isNaN(value) || Double.isInfinite(value)) {
         throw new IOException(value + " has no JSON form");
       }
+    }
+
+    private static String check(String text) throws IOException {
+      for (int position = 0; position < text.length(); position++) {
+        if (Character.isSurrogate(text.charAt(position))) {
+          if (!Character.isHighSurrogate(text.charAt(position))
+              || position + 1 == text.length()
+              || !Character.isLowSurrogate(text.charAt(++position))) {
+            throw new IOException("a text with a lone surrogate has no JSON form");
+          }
+        }
+      }
+      return text;
+    }
+
+    @Override
+    public void writeString(String text) throws IOException {
+      super.writeString(text == null ? null : check(text));
+    }
+
+    @Override
+    public void writeString(char[] text, int offset, int length) throws IOException {
+      writeString(new String(text, offset, length));
+    }
+
+    @Override
+    public void writeFieldName(String name) throws IOException {
+      super.writeFieldName(check(name));
     }
 
     @Override

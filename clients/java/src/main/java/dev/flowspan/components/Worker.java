@@ -34,6 +34,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 
@@ -108,7 +109,11 @@ final class Worker implements Transport {
       leaving = true;
     }
     wake();
-    engine.timer.schedule(this::giveUp, options.grace.toMillis(), TimeUnit.MILLISECONDS);
+    try {
+      engine.timer.schedule(this::giveUp, options.grace.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (RejectedExecutionException hasEnded) {
+      // There is nothing left to be given up.
+    }
   }
 
   private void giveUp() {
