@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ class Check:
 class Session:
     """What the checks share: the process that lives now, and what it said of itself."""
 
-    def __init__(self, command: Sequence[str], probe: Probe | None) -> None:
+    def __init__(self, command: Sequence[str], probe: Probe | None, patience: float) -> None:
+        self._patience = patience
         self._command = command
         self._last_id = 0
         self._lives: list[ServerProcess] = []
@@ -85,6 +87,10 @@ class Session:
     @property
     def server(self) -> ServerProcess:
         return self._lives[-1]
+
+    def within(self, seconds: float) -> float:
+        """How long to wait for what should take at most so long."""
+        return seconds * self._patience
 
     @property
     def lives(self) -> Sequence[ServerProcess]:
@@ -105,12 +111,12 @@ class Session:
         """
         server = await self.start()
         await self.initialize(server)
-        await server.request("components/list", {}, self.next_id(), LIST_S)
+        await server.request("components/list", {}, self.next_id(), self.within(LIST_S))
         return server
 
     async def initialize(self, server: ServerProcess) -> Message:
         params = msgspec.json.decode(INITIALIZE_PARAMS)
-        answer = await server.request("initialize", params, f"1-{self.next_id()}", INITIALIZE_S)
+        answer = await server.request("initialize", params, f"1-{self.next_id()}", self.within(INITIALIZE_S))
         if "result" not in answer:
             raise CheckFailedError(f"it answered {shown(answer)}")
         server.notify("initialized", {})
@@ -151,7 +157,7 @@ class Session:
 
     async def read_components(self, server: ServerProcess) -> str:
         """Ask for the list; what it said."""
-        answer = await server.request("components/list", {}, self.next_id(), LIST_S)
+        answer = await server.request("components/list", {}, self.next_id(), self.within(LIST_S))
         if error := answer.get("error"):
             if isinstance(error, dict) and error.get("code") == -32601:
                 return "-32601: it is asked for any name"
@@ -173,8 +179,7 @@ class Session:
         return self.declaration
 
     async def close(self) -> None:
-        for server in self._lives:
-            await server.aclose()
+        await asyncio.gather(*(server.aclose() for server in self._lives))
 
 
 async def check_server(
@@ -182,6 +187,7 @@ async def check_server(
     *,
     probe: Probe | None = None,
     extra: Sequence[Check] = (),
+    patience: float = 1.0,
     tell: Callable[[CheckResult], None] | None = None,
 ) -> list[CheckResult]:
     """All checks, in order.
@@ -189,6 +195,7 @@ async def check_server(
     Args:
         command: the program and its arguments.
         extra: checks that need to know more of the server.
+        patience: factor on the waits for answers.
         tell: called with each result as it comes.
 
     Raises:
@@ -196,7 +203,7 @@ async def check_server(
     """
     from gateway.conformance.checks import ENDINGS, TALK
 
-    session = Session(command, probe)
+    session = Session(command, probe, patience)
     results: list[CheckResult] = []
     try:
         for check in (*TALK, *extra, *ENDINGS):

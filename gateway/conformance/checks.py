@@ -25,6 +25,7 @@ END_S: Final = 2.0
 """As long as a gateway waits after it has closed a server's stdin."""
 LONG_LINE_BYTES: Final = 20_000_000
 LONG_LINE_S: Final = 20.0
+CAPACITY_S: Final = 30.0
 ROUND_TRIPS: Final = 200
 SLOW_ROUND_TRIP_S: Final = 0.005
 NO_SUCH: Final = "/flowspan/conformance/no_such_component"
@@ -75,25 +76,25 @@ async def _components(session: Session) -> str:
 async def _ids(session: Session) -> str:
     server = await session.alive()
     for number in (0, "text-1", 2**40):
-        answer = await server.request("components/list", {}, number, LIST_S)
+        answer = await server.request("components/list", {}, number, session.within(LIST_S))
         if type(answer["id"]) is not type(number):
             raise CheckFailedError(f"id {number!r} came back as {answer['id']!r}")
     return 'ids 0, "text-1" and 2^40 came back'
 
 
 async def _unknown_method(session: Session) -> str:
-    answer = await (await session.alive()).request("flowspan/no_such_method", {}, session.next_id(), ANSWER_S)
+    answer = await (await session.alive()).request("flowspan/no_such_method", {}, session.next_id(), session.within(ANSWER_S))
     return _error(answer, -32601)
 
 
 async def _missing_params(session: Session) -> str:
     server = await session.alive()
-    return _error(await server.request("components/execute", {}, session.next_id(), ANSWER_S))
+    return _error(await server.request("components/execute", {}, session.next_id(), session.within(ANSWER_S)))
 
 
 async def _unknown_component(session: Session) -> str:
     server = await session.alive()
-    answer = await server.answer_to(server.ask(session.execution(NO_SUCH, None)), ANSWER_S)
+    answer = await server.answer_to(server.ask(session.execution(NO_SUCH, None)), session.within(ANSWER_S))
     if _declared(session).dialect != "flowspan":
         return _error(answer)
     return _error(answer, -32001, -32601)
@@ -129,7 +130,7 @@ async def _line_ends(session: Session) -> str:
     line = b'{"params":{},"method":"components/list","id":%d,"jsonrpc":"2.0"}\r\n' % number
     server.expect(number)
     server.send_bytes(line)
-    await server.answer_to(number, ANSWER_S)
+    await server.answer_to(number, session.within(ANSWER_S))
     return "answered"
 
 
@@ -142,11 +143,11 @@ async def _two_at_once(session: Session) -> str:
         server.expect(number)
     half = len(lines) // 2 + 7
     server.send_bytes(lines[:half])
-    await server.drain(ANSWER_S)
+    await server.drain(session.within(ANSWER_S))
     await asyncio.sleep(0.02)  # so that the halves are read apart
     server.send_bytes(lines[half:])
     for number in numbers:
-        await server.answer_to(number, ANSWER_S)
+        await server.answer_to(number, session.within(ANSWER_S))
     return "20 requests, cut in the middle of one, 20 answers"
 
 
@@ -155,14 +156,14 @@ async def _long_line(session: Session) -> str:
         raise NotApplicableError("servers of the older dialect are sent no long lines")
     server = await session.alive()
     number = server.ask(session.execution(NO_SUCH, "x" * LONG_LINE_BYTES))
-    await server.drain(LONG_LINE_S)
-    return f"{_error(await server.answer_to(number, LONG_LINE_S))} to a line of 20 MB"
+    await server.drain(session.within(LONG_LINE_S))
+    return f"{_error(await server.answer_to(number, session.within(LONG_LINE_S)))} to a line of 20 MB"
 
 
 async def _ping(session: Session) -> str:
     if not _declared(session).ping:
         raise NotApplicableError("ping is not declared")
-    answer = await (await session.alive()).request("ping", {}, session.next_id(), ANSWER_S)
+    answer = await (await session.alive()).request("ping", {}, session.next_id(), session.within(ANSWER_S))
     return _result(answer)
 
 
@@ -183,7 +184,7 @@ async def _execute(session: Session) -> str:
         raise NotApplicableError("name a component with --component (and --input)")
     server = await session.alive()
     begun_s = time.monotonic()
-    answer = await server.answer_to(server.ask(session.execution(probe.component, probe.input)), ANSWER_S)
+    answer = await server.answer_to(server.ask(session.execution(probe.component, probe.input)), session.within(ANSWER_S))
     result = answer.get("result")
     if not isinstance(result, dict) or "output" not in result:
         raise CheckFailedError(f"it answered {shown(answer)}")
@@ -199,7 +200,7 @@ async def _capacity(session: Session) -> str:
     begun_s = time.monotonic()
     numbers = [server.ask(session.execution(probe.component, probe.input)) for _ in range(count)]
     for number in numbers:
-        answer = await server.answer_to(number, 30.0)
+        answer = await server.answer_to(number, session.within(CAPACITY_S))
         if "result" not in answer:
             raise CheckFailedError(f"one of {count} answered {shown(answer)}")
     return f"{count} at once, {count / (time.monotonic() - begun_s):,.0f} a second"
@@ -221,7 +222,7 @@ async def _bulk(session: Session) -> str:
     server.notify("$/execute", {"component": probe.component, "observability": shared, **prefixes, "calls": calls})
     answered: dict[int, Any] = {}
     while len(answered) < len(numbers):
-        message = await server.notification("$/outputs", ANSWER_S)
+        message = await server.notification("$/outputs", session.within(ANSWER_S))
         outputs, failures = message["params"].get("outputs", ()), message["params"].get("failures", ())
         if failures:
             raise CheckFailedError(f"call {failures[0][0]} failed: {shown(failures[0][1])}")
@@ -236,9 +237,9 @@ async def _purity(session: Session) -> str:
     noise = [line for server in session.lives for line in server.noise]
     if noise:
         raise CheckFailedError(f"{len(noise)} lines that are no messages; the first: {noise[0]!r}. Logs belong on stderr")
-    unasked = [message for server in session.lives for message in server.unasked if message.get("id") is not None]
-    if unasked:
-        raise CheckFailedError(f"{len(unasked)} answers that nobody asked for; the first: {shown(unasked[0])}")
+    repeated = [message for server in session.lives for message in server.repeated]
+    if repeated:
+        raise CheckFailedError(f"{len(repeated)} answers more than once, or too late; the first: {shown(repeated[0])}")
     return "only messages"
 
 
@@ -247,7 +248,7 @@ async def _speed(session: Session) -> str:
     took = []
     for _ in range(ROUND_TRIPS):
         begun_s = time.monotonic()
-        await server.request("flowspan/no_such_method", {}, session.next_id(), ANSWER_S)
+        await server.request("flowspan/no_such_method", {}, session.next_id(), session.within(ANSWER_S))
         took.append(time.monotonic() - begun_s)
     median_s = sorted(took)[len(took) // 2]
     text = f"a round trip takes {1000 * median_s:.2f} ms (median of {ROUND_TRIPS})"
@@ -298,7 +299,7 @@ async def _ignored(session: Session, lines: list[bytes]) -> str:
 
 async def _still_answers(session: Session, server: ServerProcess, when: str) -> None:
     try:
-        await server.request("components/list", {}, session.next_id(), LIST_S)
+        await server.request("components/list", {}, session.next_id(), session.within(LIST_S))
     except NoAnswerError as error:
         raise CheckFailedError(f"{when}: {error}") from None
 

@@ -33,7 +33,8 @@ class ServerProcess:
 
     Attributes:
         noise: lines on stdout that are no messages.
-        unasked: answers to ids that are not open.
+        unasked: answers to ids that were never asked about.
+        repeated: further answers to ids that had one, or had none in time.
         early: requests and notifications that came before `initialized` was sent.
         notifications: the server's, in the order in which they came, until somebody takes them.
     """
@@ -47,6 +48,8 @@ class ServerProcess:
         self._is_initialized = False
         self.noise: list[str] = []
         self.unasked: list[Message] = []
+        self.repeated: list[Message] = []
+        self._asked: set[int | str] = set()
         self.early: list[Message] = []
         self.notifications: asyncio.Queue[Message] = asyncio.Queue()
 
@@ -119,6 +122,7 @@ class ServerProcess:
     def expect(self, number: int | str) -> int | str:
         """From here on an answer to this id is no surprise: the request itself is sent as bytes."""
         self._open[number] = asyncio.get_running_loop().create_future()
+        self._asked.add(number)
         return number
 
     async def answer_to(self, number: int | str, wait_s: float) -> Message:
@@ -188,7 +192,8 @@ class ServerProcess:
         child = self._child
         if child is None:
             return
-        if child.returncode is None:
+        assert child.stdin is not None
+        if child.returncode is None and not child.stdin.is_closing():  # else it has had its time
             await self.close_stdin(END_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)  # its own group: it was started as the leader of a session
@@ -238,8 +243,9 @@ class ServerProcess:
         number = message.get("id")
         future = self._open.get(number) if isinstance(number, (int, str)) else None
         if future is None or future.done():
-            if len(self.unasked) < _KEPT:
-                self.unasked.append(message)
+            kept = self.repeated if isinstance(number, (int, str)) and number in self._asked else self.unasked
+            if len(kept) < _KEPT:
+                kept.append(message)
         else:
             future.set_result(message)
 

@@ -26,13 +26,13 @@ FORGED: Final = '{"jsonrpc":"2.0","id":1,"result":{"output":"forged"}}'
 
 async def _print(session: Session) -> str:
     server = await session.alive()
-    before = len(server.noise) + len(server.unasked)
+    before = len(server.noise) + len(server.unasked) + len(server.repeated)
     for text in ("a plain line", FORGED, "no end of line"):
         answer = await server.answer_to(server.ask(session.execution("/print", {"text": text})), ANSWER_S)
         if answer.get("result") != {"output": "printed"}:
             raise CheckFailedError(f"it answered {shown(answer)}")
-    if len(server.noise) + len(server.unasked) > before:
-        raise CheckFailedError(f"on stdout: {[*server.noise, *server.unasked][before:]!r}")
+    if len(server.noise) + len(server.unasked) + len(server.repeated) > before:
+        raise CheckFailedError(f"on stdout: {[*server.noise, *server.unasked, *server.repeated]!r}")
     return "nothing of it on stdout"
 
 
