@@ -147,7 +147,10 @@ class WorkerQueue:
             raise FlowspanError(
                 f"queue {self.queue!r} has {MAX_WORKERS} workers; start another queue", reason=Reason.QUOTA_EXCEEDED
             )
-        worker = self._workers[hello.worker_id] = Worker(hello, link, now_s)
+        worker = Worker(hello, link, now_s)
+        # Else all that comes singly would go to a newcomer until it has been given as much as the others ever were.
+        worker.given = min((other.given for other in self._workers.values()), default=0)
+        self._workers[hello.worker_id] = worker
         self._joined.set()
         sdk = printable(hello.sdk, 100)
         _log.info("worker_joined", queue=self.queue, worker=printable(worker.id), capacity=worker.capacity, sdk=sdk)

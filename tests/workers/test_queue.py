@@ -52,6 +52,21 @@ async def test_single_calls_go_round() -> None:
     assert set(given.values()) == {10}
 
 
+async def test_a_newcomer_takes_its_turn_like_the_others() -> None:
+    bench = Bench()
+    joined = {"old": bench.join("old", 4)}
+    given: Counter[str] = Counter()
+    for n in range(40):
+        if n == 20:
+            joined["new"] = bench.join("new", 4)
+        (call,) = bench.calls(1)
+        bench.queue.start([call])
+        (holder,) = [name for name, (_, link) in joined.items() if link.write()]
+        given[holder] += 1
+        bench.queue.on_results(joined[holder][0].worker, [(call.number, b"1")], [])
+    assert given == {"old": 30, "new": 10}
+
+
 async def test_no_worker_is_ever_given_more_than_its_capacity() -> None:
     bench = Bench()
     links = [bench.join(str(n), n + 1)[1] for n in range(5)]

@@ -132,11 +132,11 @@ class Connection(Executor[AnswerBatch]):
             refusal = InvalidArgumentError(f"components/execute: {error}")
             self._out.add_line(self._session.fail(request_id, refusal))
             return
-        component = self._components.get(params.component)
+        component = self._registry.find(params.component)
         if component is None or not self._methods.initialized:
             self._out.add_line(self._session.fail(request_id, self._refusal(params.component)))
             return
-        self._begin(Execution(request_id, component, params.input, event.params, params.timeoutMs))
+        self._begin(Execution(request_id, component, params.input, event.params, params.timeoutMs, path=params.component))
 
     def _execute_many(self, params: bytes) -> None:
         """Executions that came in bulk."""

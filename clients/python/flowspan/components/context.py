@@ -18,6 +18,7 @@ from flowspan.components.executions import (
     decode_facts,
     decode_observability,
 )
+from flowspan.components.registry import path_parameters
 from flowspan.components.run_calls import ResultOrderLike, ResultsWatch, RunCalls
 from flowspan.errors import InvalidArgumentError, RequestCancelledError
 from flowspan.idempotency import idempotency_token
@@ -83,6 +84,11 @@ class _ExecutionContext:
             if known is not None:
                 return known
         return None
+
+    @property
+    def path_parameters(self) -> dict[str, str]:
+        """What the parameters of the component's name stand for: of `/users/{id}`, called as `/users/7`, `{"id": "7"}`."""
+        return path_parameters(self._execution.component.name, self._execution.path) or {}
 
     @property
     def traceparent(self) -> str | None:

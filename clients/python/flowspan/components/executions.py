@@ -69,6 +69,7 @@ class Execution:
         stop: set once, when the gateway cancels or the time is over.
         answered: whether the gateway has its answer; whatever the component still does is dropped.
         waits: open waits on runs; while there is one, no time-out runs.
+        path: the component as the request named it; other than its name where that has parameters.
         bulk: what it shares with others, if it came in bulk; it is answered in bulk then.
     """
 
@@ -82,6 +83,7 @@ class Execution:
         "calls",
         "component",
         "input",
+        "path",
         "request_id",
         "stop",
         "task",
@@ -99,7 +101,10 @@ class Execution:
         params: bytes | BulkCall,
         timeout_ms: float | None,
         bulk: ExecuteMany | None = None,
+        *,
+        path: str = "",
     ) -> None:
+        self.path = path
         self.request_id = request_id
         self.component = component
         self.input = value

@@ -60,7 +60,6 @@ class Executor(ABC, Generic[Batch]):
         self.monotonic = time.monotonic
         self.log = logging.getLogger("flowspan.components")
         self._registry = registry
-        self._components = registry.by_name
         self._loop = loop
         self._loop_thread = threading.get_ident()
         self._on_idle = on_idle
@@ -149,7 +148,7 @@ class Executor(ABC, Generic[Batch]):
     def _begin_many(self, many: ExecuteMany) -> None:
         """Executions that came in bulk."""
         out = self._out
-        component = self._components.get(many.component)
+        component = self._registry.find(many.component)
         if component is None:
             refusal = wire_error(no_component(many.component))
             for call in many.calls:
@@ -170,7 +169,7 @@ class Executor(ABC, Generic[Batch]):
                     self._flush_now()
             return
         for call in many.calls:
-            self._begin(Execution(call.number, component, call.input, call, many.timeoutMs, many))
+            self._begin(Execution(call.number, component, call.input, call, many.timeoutMs, many, path=many.component))
             if len(out) >= EARLY_FLUSH_ANSWERS:
                 self._flush_now()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from flowspan.components.schemas import InputReader, JsonSchema, input_reader, output_schema, signature_types
 
+_PARAMETER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 MAX_COMPONENTS: Final = 10_000
 """A gateway refuses a longer list."""
 
@@ -45,9 +47,11 @@ class Component:
 
 
 class Registry:
-    """Components by name; looked up with and without the leading slash."""
+    """Components by name; looked up with and without the leading slash. A part of a name in braces is a parameter, which stands
+    for one whole part of a path: `/users/{id}` is found by `/users/7`."""
 
     def __init__(self) -> None:
+        self._with_parameters: list[Component] = []
         self._components: dict[str, Component] = {}
         self.by_name: dict[str, Component] = {}
 
@@ -63,11 +67,13 @@ class Registry:
 
         Raises:
             TypeError: the signature or the types do not fit, or an async function is to run inline.
-            ValueError: the name is taken or empty, or there are too many.
+            ValueError: the name is taken or empty, its braces are no whole part, or there are too many.
         """
         path = "/" + (name if name is not None else getattr(function, "__name__", "")).strip("/")
         if path == "/":
             raise ValueError("a component needs a name")
+        if any(("{" in part or "}" in part) and not _PARAMETER.fullmatch(part) for part in path.split("/")):
+            raise ValueError(f"component {path}: a parameter is a whole part of the name, such as /users/{{id}}")
         if path in self._components:
             raise ValueError(f"there is already a component {path}")
         if len(self._components) >= MAX_COMPONENTS:
@@ -89,11 +95,36 @@ class Registry:
         )
         self._components[path] = component
         self.by_name[path] = self.by_name[path[1:]] = component
+        if "{" in path:
+            self._with_parameters.append(component)
+        return component
+
+    def find(self, path: str) -> Component | None:
+        """The component that a path names: the one of this very name, else the first whose parameters fit."""
+        component = self.by_name.get(path)
+        if component is None and self._with_parameters:
+            return next((one for one in self._with_parameters if path_parameters(one.name, path) is not None), None)
         return component
 
     def all(self) -> list[Component]:
         """In the order of their registration."""
         return list(self._components.values())
+
+
+def path_parameters(name: str, path: str) -> dict[str, str] | None:
+    """What the parameters of a name stand for in a path; None if it does not fit."""
+    named, given = name.strip("/").split("/"), path.strip("/").split("/")
+    if len(named) != len(given):
+        return None
+    found: dict[str, str] = {}
+    for part, value in zip(named, given, strict=True):
+        if part.startswith("{"):
+            if not value:
+                return None
+            found[part[1:-1]] = value
+        elif part != value:
+            return None
+    return found
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
