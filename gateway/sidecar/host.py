@@ -67,9 +67,13 @@ class SidecarHost:
     """`flowspan.components.worker.stream.WorkerHost`, `runtime_core.ports.EngineSink` and `gateway.sidecar.waits.Waits`.
 
     `connect` it before anything comes.
+
+    Attributes:
+        is_broken: is set when the component server cannot be used any more and work waits for it.
     """
 
     def __init__(self, naming: SessionNaming) -> None:
+        self.is_broken = asyncio.Event()
         self._naming = naming
         self._loop = asyncio.get_running_loop()
         self._server: BridgedServer
@@ -324,13 +328,8 @@ class SidecarHost:
     def _start(self) -> None:
         if not self._pending:
             return
-        broken = self._server.broken
-        if broken is not None:
-            batch = ResultBatch()
-            for call in self._pending:
-                batch.add_failure(call.number, _wire(broken))
-            self._pending.clear()
-            self._send(batch)
+        if self._server.broken is not None:
+            self.is_broken.set()  # whoever serves the queue beside this one takes what is given back
             return
         free = min(self._server.free_slots(), len(self._pending))
         if not free:

@@ -48,7 +48,8 @@ async def serve_bridge(make_server: ServerMaker, client: AsyncClient, queue: str
     """Serve a queue with a component server until `stop` is set.
 
     Raises:
-        FlowspanError: (RESOURCE_UNAVAILABLE) the component server cannot be used, and no restart helps.
+        FlowspanError: (RESOURCE_UNAVAILABLE) the component server cannot be used, and no restart helps. What it had is given
+            back.
     """
     naming = SessionNaming()
     host = SidecarHost(naming)
@@ -59,6 +60,7 @@ async def serve_bridge(make_server: ServerMaker, client: AsyncClient, queue: str
     host.connect(server, stream)
     loop = asyncio.get_running_loop()
     stopped = loop.create_task(stop.wait())
+    broken = loop.create_task(host.is_broken.wait())
     conversation: asyncio.Task[None] | None = None
     server.start_processes()
     try:
@@ -66,13 +68,16 @@ async def serve_bridge(make_server: ServerMaker, client: AsyncClient, queue: str
         if stopped.done():
             return
         conversation = loop.create_task(stream.serve())
-        await asyncio.wait((conversation, stopped), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((conversation, stopped, broken), return_when=asyncio.FIRST_COMPLETED)
         if conversation.done():
             conversation.result()
         await host.leave(LEAVE_GRACE_S)
         await asyncio.wait((conversation,), timeout=LAST_ACKNOWLEDGEMENT_S)
+        if server.broken is not None:
+            raise FlowspanError(server.broken.message, reason=Reason.RESOURCE_UNAVAILABLE)
     finally:
         stopped.cancel()
+        broken.cancel()
         if conversation is not None:
             conversation.cancel()
             await asyncio.wait((conversation,))

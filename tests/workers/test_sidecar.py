@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -165,6 +166,29 @@ async def test_a_server_that_cannot_start_ends_the_bridge_with_its_reason() -> N
         plugin = StdioPlugin(server("VERSION = 7"))
         with pytest.raises(FlowspanError, match="protocol version 7"):
             await serve_bridge(stdio_server(plugin), AsyncClient(house.target), "q", asyncio.Event())
+
+
+async def test_a_bridge_whose_server_breaks_gives_back_what_it_has() -> None:
+    # It starts once; the next time it speaks another version, which no restart cures.
+    breaks = """
+import pathlib
+mark = pathlib.Path(%r)
+VERSION = 7 if mark.exists() else 1
+def execute(request, params):
+    mark.touch()
+    os._exit(1)
+"""
+    with tempfile.TemporaryDirectory() as directory:
+        async with worker_house() as house:
+            plugin = StdioPlugin(server(breaks % f"{directory}/mark"), restart=QUICK)
+            serving = asyncio.create_task(serve_bridge(stdio_server(plugin), AsyncClient(house.target), "q", asyncio.Event()))
+            await workers_there(house, 1)
+            run = await house.submit(await house.flow(one_step("/w/echo")), [b"1"])
+            with pytest.raises(FlowspanError, match="protocol version 7"):
+                async with asyncio.timeout(3 * WAIT_S):
+                    await serving
+            async with bridged(house, ""):
+                assert (await house.follow(run.run_id)).status.wire_name == "success"
 
 
 def test_a_session_names_executions_its_own_way() -> None:
