@@ -14,9 +14,10 @@ from .constants import amount, cell
 
 _TITLES = {
     "StdioPlugin": ("plugins.NAME (type: stdio)", "A component server that the gateway starts and speaks to over its pipes."),
+    "HttpPlugin": ("plugins.NAME (type: http)", "A component server [over HTTP](protocol/http.md), with `url` or `command`."),
     "McpPlugin": ("plugins.NAME (type: mcp)", "An [MCP server](mcp.md) that the gateway starts: its tools are components."),
-    "PluginLimits": ("plugins.NAME.limits", "Of a stdio or mcp plugin."),
-    "PluginTimeouts": ("plugins.NAME.timeouts", "Of a stdio or mcp plugin."),
+    "PluginLimits": ("plugins.NAME.limits", "Of a stdio, http or mcp plugin."),
+    "PluginTimeouts": ("plugins.NAME.timeouts", "Of a stdio, http or mcp plugin."),
     "MockPlugin": ("plugins.NAME (type: mock)", "Components that answer by rote, for tests of flows."),
     "MockComponent": ("plugins.NAME.components./path", "Of a mock plugin. An input that no behaviour names fails."),
     "Route": ("routes./prefix[]", "One route; a plugin's name alone, or a list of names, says the same."),
@@ -44,6 +45,8 @@ _SAID = {
     "Config.telemetry": "see [telemetry](#telemetry)",
     "StdioPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
     "StdioPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
+    "HttpPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
+    "HttpPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
     "McpPlugin.limits": "see [plugins.NAME.limits](#pluginsnamelimits)",
     "McpPlugin.timeouts": "see [plugins.NAME.timeouts](#pluginsnametimeouts)",
 }

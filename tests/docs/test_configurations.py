@@ -24,5 +24,5 @@ def test_there_are_examples() -> None:
 def test_it_is_taken(block: Block) -> None:
     config, notes = parse_config(block.text.encode(), name=str(block), environment={})
     assert not notes
-    servers = [plugin for plugin in config.plugins.values() if plugin.type in ("stdio", "mcp")]
+    servers = [plugin for plugin in config.plugins.values() if plugin.type in ("stdio", "http", "mcp")]
     assert len(assemble(config, store=None).plugins) == len(servers)
