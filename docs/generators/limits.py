@@ -93,6 +93,11 @@ def grpc_options() -> str:
     return "\n".join([*_HEAD, *rows, *_rows([calls])])
 
 
+def web() -> str:
+    """Values that hold many are told where they come from."""
+    return "\n".join([*_HEAD, *_rows(one for one in constants_of("gateway.web.limits") if one.name != "BODY_LIMITS")])
+
+
 def pipes() -> str:
     meanings = {name: text for name, text in attribute_meanings(FrameLimits).items() if not name.endswith("envelope_depth")}
     found = [
@@ -142,6 +147,7 @@ SECTIONS = {
     "flows": flows,
     "grpc-calls": grpc_calls,
     "grpc-options": grpc_options,
+    "web": web,
     "pipes": pipes,
     "processes": processes,
 }

@@ -41,6 +41,7 @@ async def test_a_repeated_request_id_in_the_header_gets_the_first_run_and_anothe
 
 async def test_a_wait_ends_with_its_time_and_says_how_the_run_stands(tmp_path: Path) -> None:
     async with web_house(tmp_path, holding_plugin(tmp_path)) as house:
+        await house.gateway.wait_plugins(20)
         flow_id = await house.store(HOLD)
         run = await house.submitted(flow_id, [30], wait=True, timeoutSecs=0.1)
         assert run["status"] == "running"
