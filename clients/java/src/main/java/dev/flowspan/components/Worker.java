@@ -56,6 +56,9 @@ final class Worker implements Transport {
   /** A message of results ends here: a larger one stalls those of other workers. */
   private static final int MAX_RESULTS_BYTES = 1 << 20;
 
+  /** What is larger fits no message of the gateway's (16 MiB): it would end the stream, again and again. */
+  private static final int MAX_OUTPUT_BYTES = 15 << 20;
+
   private static final int MAX_RESULTS = 2_048;
 
   private static final Set<Reason> FOR_GOOD =
@@ -613,6 +616,17 @@ final class Worker implements Transport {
     if (failure != null) {
       putFailure(execution.number, failure);
       return;
+    }
+    if (output.length > MAX_OUTPUT_BYTES) {
+      String message =
+          String.format(
+              "the output has %d bytes, at most %d fit a message; store it as a blob and return its id",
+              output.length, MAX_OUTPUT_BYTES);
+      putFailure(execution.number, Failure.of(Reason.LIMIT_EXCEEDED, message, null));
+      return;
+    }
+    if (size + output.length > MAX_RESULTS_BYTES) {
+      closeResults();
     }
     ByteString bytes = UnsafeByteOperations.unsafeWrap(output);
     results.addExecutions(execution.number).addOutputs(bytes);
