@@ -11,7 +11,37 @@ from tests.docs.pages import ROOT, blocks_of
 from tests.web.house import WAIT_S, web_house
 
 CURL = shutil.which("curl")
+NODE = shutil.which("node")
 COMMANDS = [block.text for block in blocks_of(ROOT / "docs" / "web.md") if block.language == "sh"]
+
+READER = next(block.text for block in blocks_of(ROOT / "docs" / "web.md") if block.language == "js")
+
+_FOLLOWS = """
+// The network is cut twice: within an event, wherever that is.
+let cuts = 0;
+const untouched = globalThis.fetch;
+globalThis.fetch = async (...request) => {
+  const response = await untouched(...request);
+  if (cuts === 2) return response;
+  cuts += 1;
+  let left = 10_001;
+  const cut = new TransformStream({
+    transform(part, controller) {
+      controller.enqueue(part.subarray(0, left));
+      left -= part.length;
+      if (left <= 0) controller.error(new Error("cut"));
+    },
+  });
+  return new Response(response.body.pipeThrough(cut), { status: response.status });
+};
+const seen = [];
+let status = "";
+for await (const { event, data } of events(...process.argv.slice(2))) {
+  if (event === "result") seen.push(data.itemIndex);
+  if (event === "status") status = data.status;
+}
+console.log(JSON.stringify({ seen: seen.sort((one, other) => one - other), status, cuts }));
+"""
 
 
 async def run_page(house_url: str, directory: Path) -> list[str]:
@@ -54,3 +84,20 @@ if CURL is not None:
         assert '"items":[' in paged and '"runs":[' in paged and '"unconfirmed"' in paged
         assert blobs.count('"blobId":"sha256:') == 2
         assert '"plugins":[' in components and '"/builtin/eval"' in components
+
+
+if NODE is not None:
+
+    async def test_the_reader_of_events_on_the_page_goes_on_where_it_was_cut_with_node(tmp_path: Path) -> None:
+        assert NODE is not None
+        script = tmp_path / "page.mjs"
+        script.write_text(READER + _FOLLOWS)
+        async with web_house(tmp_path) as house:
+            flow_id = await house.store()
+            run = await house.submitted(flow_id, [{"n": n} for n in range(500)])
+            child = await asyncio.create_subprocess_exec(
+                NODE, str(script), house.url, "a token of some length", run["runId"], stdout=asyncio.subprocess.PIPE
+            )
+            async with asyncio.timeout(2 * WAIT_S):
+                out, _ = await child.communicate()
+        assert json.loads(out) == {"seen": list(range(500)), "status": "success", "cuts": 2}
