@@ -78,7 +78,8 @@ async def _worker(plan: Plan, name: str, command: Sequence[str], target: float) 
     ):
         flow_id = await client.store_flow(WORKER_FLOW)
         # Ends once the worker has connected.
-        await run_to_end(client, flow_id, inputs[:WARM_UP_ITEMS], WARM_UP_ITEMS, 256)
+        warm_up = inputs[:WARM_UP_ITEMS]
+        await run_to_end(client, flow_id, warm_up, len(warm_up), 256)
 
         async def once(one: Repetition) -> None:
             one.details = await run_to_end(client, flow_id, inputs, items, 256)
