@@ -57,7 +57,7 @@ class Language:
         manifest: a file of the SDK's directory, and the text in it by which it is known to be the SDK.
         packed: endings of packed SDKs that its tools take as they are.
         published: `@SDK@` for a version; `local`: for an absolute path.
-        built: a path that the SDK's directory has once it was built; None: its sources are enough.
+        prepare: of the SDK's directory, the command that must be run before a project can use it; None: there is none.
         next_steps: commands, in the project's directory, until it is ready to run.
     """
 
@@ -66,12 +66,17 @@ class Language:
     published: Callable[[str], str]
     local: Callable[[Path], str]
     next_steps: tuple[str, ...]
-    built: str | None = None
+    prepare: Callable[[Path], str | None] = lambda directory: None
 
 
 def _quoted(path: Path) -> str:
     """As JSON, TOML and go.mod write strings."""
     return json.dumps(str(path), ensure_ascii=False)
+
+
+def _version_of_pom(pom: Path) -> str:
+    found = re.search(r"<version>([^<]+)</version>", pom.read_text(encoding="utf-8"))
+    return found[1] if found else version("flowspan-gateway")
 
 
 LANGUAGES: Final = {
@@ -88,7 +93,7 @@ LANGUAGES: Final = {
         lambda release: release,
         lambda path: f"file:{_quoted(path)[1:-1]}",
         ("npm install", "npm test"),
-        built="dist/components.js",
+        lambda path: None if (path / "dist" / "components.js").exists() else f"make -C {shlex.quote(str(path))} build",
     ),
     "go": Language(
         ("go.mod", "module flowspan.dev/go\n"),
@@ -103,6 +108,15 @@ LANGUAGES: Final = {
         lambda release: f'"{release}"',
         lambda path: f"{{ path = {_quoted(path)} }}",
         ("cargo test", "cargo build"),
+    ),
+    # Maven has no dependencies by path: what is not published is installed into the repository of this machine.
+    "java": Language(
+        ("pom.xml", "<artifactId>flowspan</artifactId>"),
+        (),
+        lambda release: release,
+        lambda path: _version_of_pom(path / "pom.xml"),
+        ("mvn -q package",),
+        lambda path: f"mvn -q -f {shlex.quote(str(path))} install -Dmaven.test.skip=true",
     ),
 }
 
@@ -122,7 +136,9 @@ def write_project(lang: str, directory: Path | None, name: str | None, sdk: Path
     found = _checkout(lang, language) if sdk is None else _given(sdk, lang, language)
     dependency = language.published(version("flowspan-gateway")) if found is None else language.local(found)
     written = _write(_contents(lang, {"@NAME@": name, "@SDK@": dependency}), directory)
-    steps = [*_first_steps(language, found), *language.next_steps, _RUN]
+    # An archive is ready for use.
+    first = language.prepare(found) if found is not None and found.is_dir() else None
+    steps = [*([first] if first else []), *language.next_steps, _RUN]
     if as_json:
         sdk_used = None if found is None else str(found)
         made = {"name": name, "language": lang, "directory": str(directory), "sdk": sdk_used, "files": written, "next": steps}
@@ -210,10 +226,3 @@ def _write(files: dict[str, bytes], directory: Path) -> list[str]:
         except OSError as error:
             raise UsageError(f"{target}: {error.strerror or error}", field="DIR") from error
     return list(files)
-
-
-def _first_steps(language: Language, sdk: Path | None) -> list[str]:
-    """An SDK that must be built and was not."""
-    if sdk is None or language.built is None or sdk.is_file() or (sdk / language.built).exists():
-        return []
-    return [f"make -C {shlex.quote(str(sdk))} build"]

@@ -38,13 +38,13 @@ def made(shell: Shell, *arguments: str) -> dict[str, Any]:
     return dict(answer)
 
 
-def execute(words: list[str], directory: Path) -> str:
+def execute(words: list[str], directory: Path, **environment: str) -> str:
     """With this environment's programs first on PATH, as in an activated one."""
     path = os.pathsep.join((str(FLOWSPAN.parent), os.environ["PATH"]))
     done = subprocess.run(
         words,
         cwd=directory,
-        env={**os.environ, **AS_THE_SDK, "PATH": path},
+        env={**os.environ, **AS_THE_SDK, **environment, "PATH": path},
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -52,6 +52,16 @@ def execute(words: list[str], directory: Path) -> str:
     )
     assert done.returncode == 0, f"{words}: {done.stdout[-2_000:]}{done.stderr[-2_000:]}"
     return done.stdout
+
+
+def maven_repository(directory: Path) -> Path:
+    """The user's, by links, but for the SDK: what a test installs does not stay on the machine."""
+    directory.mkdir()
+    users = Path.home() / ".m2" / "repository"
+    for group in users.iterdir() if users.exists() else ():
+        if group.name != "dev":
+            (directory / group.name).symlink_to(group)
+    return directory
 
 
 @pytest.mark.timeout(3 * LIMIT_S)
@@ -65,8 +75,9 @@ def test_a_project_passes_its_own_test_and_runs_its_flow(lang: str, shell: Shell
     if lang == "rust":
         (project / "target").symlink_to(CLIENTS / "rust" / "target")
         shutil.copy(CLIENTS / "rust" / "Cargo.lock", project)
+    environment = {"MAVEN_OPTS": f"-Dmaven.repo.local={maven_repository(shell.directory / 'm2')}"} if lang == "java" else {}
     for step in steps[:-1]:
-        execute(step, project)
+        execute(step, project, **environment)
     assert steps[-1][:2] == ["flowspan", "run"]
     lines = [json.loads(line) for line in execute(steps[-1], project).splitlines()]
     results = {line["itemIndex"]: line["result"] for line in lines}
@@ -93,9 +104,10 @@ def test_every_file_is_filled_in_and_the_readme_says_what_to_do(lang: str, shell
     assert {".gitignore", "README.md", "flow.yaml", "flowspan.yml", "inputs.jsonl"} < set(found)
     assert [path for path, text in found.items() if "@NAME@" in text or "@SDK@" in text] == []
     assert answer["sdk"] == str(CLIENTS / lang)
-    assert any(str(CLIENTS / lang) in text for text in found.values())
+    assert any(str(CLIENTS / lang) in text for text in (*found.values(), answer["next"][0]))
     for step in answer["next"]:
-        assert step.startswith("make -C ") or f"\n{step}" in found["README.md"]
+        # What must be done with the SDK ends when that is published.
+        assert str(CLIENTS / lang) in step or f"\n{step}" in found["README.md"]
 
 
 def test_people_are_told_the_files_and_the_next_commands(shell: Shell) -> None:
@@ -185,10 +197,17 @@ def test_without_a_checkout_the_published_version_is_asked_for(monkeypatch: pyte
 
     monkeypatch.setattr(new_component.gateway, "__file__", str(tmp_path / "site-packages" / "gateway" / "__init__.py"))
     asked = {}
-    for lang, file in (("python", "requirements.txt"), ("typescript", "package.json"), ("go", "go.mod"), ("rust", "Cargo.toml")):
+    for lang, file in (
+        ("python", "requirements.txt"),
+        ("typescript", "package.json"),
+        ("go", "go.mod"),
+        ("rust", "Cargo.toml"),
+        ("java", "pom.xml"),
+    ):
         assert new_component.write_project(lang, tmp_path / lang, "words", None, as_json=True) == 0
         asked[lang] = (tmp_path / lang / file).read_text()
     assert asked["python"] == "flowspan==0.1.0\n"
     assert '"flowspan": "0.1.0"' in asked["typescript"]
     assert asked["go"].endswith("\nrequire flowspan.dev/go v0.1.0\n")
     assert 'flowspan = "0.1.0"\n' in asked["rust"]
+    assert "<artifactId>flowspan</artifactId>\n      <version>0.1.0</version>" in asked["java"]

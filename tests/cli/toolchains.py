@@ -12,6 +12,7 @@ _NEEDS: Final = {
     "typescript-node": ("node", "typescript/dist/components.js"),
     "go": ("go", "go/bin/conformance-server"),
     "rust": ("cargo", "rust/target/debug/conformance-server"),
+    "java": ("mvn", "java/target/built"),
 }
 """Test's name of a language, the language first → a program, and what a built SDK has."""
 

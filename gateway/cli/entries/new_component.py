@@ -19,7 +19,9 @@ def new() -> None:
 
 @new_app.command("component")
 def component(
-    lang: Annotated[str, typer.Option("--lang", help="python, typescript, go or rust.", metavar="LANGUAGE")],
+    lang: Annotated[
+        str, typer.Option("--lang", help="Of the components: python, typescript, go, rust or java.", metavar="LANGUAGE")
+    ],
     directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="Where; default: a new directory of that name.")] = None,
     name: Annotated[
         str | None,
