@@ -18,7 +18,7 @@ import pytest
 # Before anything imports grpc: its fork handlers kill children that are spawned under uvloop while calls run.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-EDGES: Final = frozenset({"client", "components", "grpc_server", "methods", "stdio_bridge", "web"})
+EDGES: Final = frozenset({"client", "components", "grpc_server", "http_bridge", "mcp", "methods", "stdio_bridge", "web"})
 """Directories below `tests/` whose code talks to the outside through the event loop."""
 
 _HERE: Final = Path(__file__).parent

@@ -234,6 +234,20 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in str(caught.value)
 
 
+def test_servers_over_http_of_a_stepflow_file_run_where_it_says(tmp_path: Path) -> None:
+    (tmp_path / "stepflow-config.yml").write_text(
+        "plugins:\n"
+        "  there: {type: stepflow, transport: http, url: 'http://h:1'}\n"
+        "  here: {type: stepflow, transport: http, command: uv, args: [run, x]}\n"
+        "  tools: {type: mcp, command: uvx, args: [mcp-server-time]}\n"
+    )
+    loaded = load_config(beside=tmp_path)
+    assert loaded.config.plugins["there"] == HttpPlugin(type="http", url="http://h:1", cwd=tmp_path)
+    assert loaded.config.plugins["here"] == HttpPlugin(type="http", command="uv", args=("run", "x"), cwd=tmp_path)
+    assert loaded.config.plugins["tools"].type == "mcp"
+    assert [note.partition(":")[0] for note in loaded.notes] == ["plugins.here"]
+
+
 def test_a_stepflow_file_is_read_with_notes(tmp_path: Path) -> None:
     (tmp_path / "stepflow-config.yml").write_text(
         "plugins:\n"
