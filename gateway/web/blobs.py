@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from flowspan.errors import LimitExceededError, Reason
+from flowspan.jsonrpc import check_payload
 from gateway.grpc_server.limits import CLEANUP_TIMEOUT_S, MAX_BLOB_BYTES, MAX_SMALL_BLOB_BYTES
 from gateway.methods import blobs
 from gateway.methods.wire import GetBlobParams, PutBlobParams
@@ -24,6 +25,7 @@ async def put(request: WebRequest) -> Answer:
     if request.exchange.content_type() == OCTETS:
         return await _put_octets(request)
     params = await request.members(PutBlobParams)
+    check_payload(bytes(params.data))
     return Answer(await request.faces.submissions.finish(blobs.put(request.api, request.context, params)))
 
 

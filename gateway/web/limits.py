@@ -13,8 +13,8 @@ MAX_BODY_BYTES: Final = MAX_RECEIVE_BYTES
 MAX_ANSWER_BYTES: Final = MAX_SEND_BYTES
 """The answers of gRPC and of this wire leave out the same."""
 
-BODY_LIMITS: Final = FrameLimits(max_depth=66)
-"""JSON of a request: the object and the list of inputs stand around each value."""
+BODY_LIMITS: Final = FrameLimits(max_depth=66, max_nodes=4_000_000)
+"""JSON of a request: the object and the list of inputs stand around each value, which is judged by itself where it is wide."""
 
 MAX_HEAD_BYTES: Final = 16_384
 """Request line and headers, as on gRPC."""

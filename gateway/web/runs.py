@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from flowspan.errors import InvalidArgumentError
+from flowspan.jsonrpc import check_payload
 from flowspan.view.events import Outcome, RunStatusCode
 from flowspan.view.status import RunStatus
 from flowspan.view.wire import item_results_to_wire, run_status_to_wire
@@ -20,6 +21,7 @@ from gateway.grpc_server.limits import (
     MAX_REASON_BYTES,
 )
 from gateway.grpc_server.requests import (
+    check_inputs,
     check_text,
     read_metadata,
     read_page_size,
@@ -48,6 +50,10 @@ async def submit(request: WebRequest) -> Answer:
     """RunStatus; with `wait` at the run's end, with results."""
     params = await request.members(SubmitParams)
     params.flow_id = parse_blob_id(params.flow_id, field="flowId")
+    check_inputs([bytes(value) for value in params.inputs], 0)
+    for value in (params.overrides, params.variables):
+        if value:
+            check_payload(bytes(value))
     read_metadata(params.metadata)
     for position, label in enumerate(params.item_labels):
         check_text(label, MAX_LABEL_BYTES, f"itemLabels[{position}]")

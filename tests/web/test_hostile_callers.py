@@ -125,7 +125,9 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_there(
         (b'{"inputs":[' + b"1" * 100 + b"]}", "LIMIT_EXCEEDED"),
         (b'{"inputs":[1e999]}', "PARSE_ERROR"),
         (b'{"inputs":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "LIMIT_EXCEEDED"),
-        (b'{"inputs":[' + b"0," * 300_000 + b"0]}", "LIMIT_EXCEEDED"),
+        (b'{"flowId":"' + b"0" * 64 + b'","inputs":[[' + b"0," * 300_000 + b"0]]}", "LIMIT_EXCEEDED"),
+        (b'{"flowId":"' + b"0" * 64 + b'","inputs":[' + b"0," * 100_000 + b"0]}", "LIMIT_EXCEEDED"),
+        (b'{"flowId":"' + b"0" * 64 + b'","inputs":[],"overrides":{"a":[' + b"0," * 300_000 + b"0]}}", "LIMIT_EXCEEDED"),
         (b'{"%b":1}' % (b"k" * 2_000), "LIMIT_EXCEEDED"),
     ],
 )
