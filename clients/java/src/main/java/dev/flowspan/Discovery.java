@@ -145,7 +145,8 @@ public final class Discovery {
   private static boolean isOwned(Path path) {
     try {
       PosixFileAttributes facts = Files.readAttributes(path, PosixFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
-      Set<PosixFilePermission> others = EnumSet.copyOf(facts.permissions().isEmpty() ? Set.of(PosixFilePermission.OWNER_READ) : facts.permissions());
+      Set<PosixFilePermission> others = EnumSet.noneOf(PosixFilePermission.class);
+      others.addAll(facts.permissions());
       others.removeAll(
           EnumSet.of(PosixFilePermission.OWNER_READ, PosixFilePermission.OWNER_WRITE, PosixFilePermission.OWNER_EXECUTE));
       if (!others.isEmpty()) {

@@ -81,7 +81,8 @@ class WorkerTest {
 
   @BeforeEach
   void start() throws IOException {
-    gateway = NettyServerBuilder.forAddress(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0)).addService(new Gateway()).build().start();
+    InetSocketAddress anyPort = new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
+    gateway = NettyServerBuilder.forAddress(anyPort).addService(new Gateway()).build().start();
     ComponentServer server =
         new ComponentServer(
             new ServerOptions()
@@ -190,7 +191,8 @@ class WorkerTest {
     assertEquals(-32006, next().getResults().getFailures(0).getCode());
     stream.onNext(execute("/wait", 0, 2, 3));
     Thread.sleep(100);
-    stream.onNext(ConnectResponse.newBuilder().setCancel(WorkerCancel.newBuilder().addExecutions(2).addExecutions(3).addExecutions(99)).build());
+    WorkerCancel three = WorkerCancel.newBuilder().addExecutions(2).addExecutions(3).addExecutions(99).build();
+    stream.onNext(ConnectResponse.newBuilder().setCancel(three).build());
     ConnectRequest first = next();
     ConnectRequest second = next();
     ConnectRequest cancelled = first.hasCancelled() ? first : second;
