@@ -178,6 +178,33 @@ async def test_a_worker_finds_its_gateway_again(tmp_path: Path) -> None:
             await house.follow(run.run_id)
 
 
+async def test_a_worker_whose_threads_hang_ends_so_that_another_one_takes_over(tmp_path: Path) -> None:
+    async with worker_house() as house, worker(house) as stuck:
+        values = [json.dumps({"directory": str(tmp_path), "seconds": 30}).encode()] * 9
+        fold = await house.run(one_step("/w/begin", timeout=0.3), values, max_concurrency=9)
+        assert {json.loads(result.payload)["code"] for result in fold.results} == {"TIMEOUT"}
+        assert await asyncio.to_thread(stuck.wait, EXIT_S) == 75
+        await workers_there(house, 0)
+
+
+async def test_a_graceful_stop_lets_workers_finish(tmp_path: Path) -> None:
+    target, marks = f"unix:{tmp_path}/s", tmp_path / "marks"
+    marks.mkdir()
+    process = start_worker(target)
+    with ended_at_last(process):
+        async with worker_house(store=SqliteStore(tmp_path / "store"), target=target) as house:
+            await workers_there(house, 1)
+            values = [json.dumps({"directory": str(marks), "seconds": 0.5}).encode()] * 20
+            run = await house.submit(await house.flow(one_step("/w/begin")), values, max_concurrency=8)
+            async with asyncio.timeout(WAIT_S):
+                while len(list(marks.iterdir())) < 8:
+                    await asyncio.sleep(0.01)
+            await house.gateway.stop(grace_s=5.0)
+        async with worker_house(store=SqliteStore(tmp_path / "store"), target=target) as house:
+            fold = await house.follow(run.run_id)
+            assert [result.payload for result in fold.results] == [b"1"] * 20, "nothing was begun twice"
+
+
 async def test_a_frozen_worker_is_replaced_and_lets_go_when_it_wakes() -> None:
     async with worker_house(away_s=1.5, heartbeat_s=0.5) as house, worker(house) as frozen:
         flow_id = await house.flow(one_step("/w/facts"))

@@ -66,8 +66,8 @@ class WorkerExecutor(Executor[ResultBatch]):
 
     @property
     def running(self) -> int:
-        """Executions that are not answered."""
-        return len(self._executions)
+        """Executions that are not answered; the code of others may run on after its time-out."""
+        return sum(not execution.answered for execution in self._executions.values())
 
     def abandon(self) -> None:
         """What still runs is not waited for: the gateway repeats it elsewhere."""

@@ -91,9 +91,10 @@ class _Worker:
         """Give back what has not begun, let the rest end, tell its results."""
         executor.leave()
         executor.end_when_idle()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_GRACE_S):
-                await self._idle.wait()
+        if executor.running:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_GRACE_S):
+                    await self._idle.wait()
         if executor.running:
             _log.warning("%d executions run on after %g s; they are repeated elsewhere", executor.running, LEAVE_GRACE_S)
             executor.abandon()
