@@ -179,8 +179,11 @@ async def _finished(request: WebRequest, work: Coroutine[Any, Any, bytes], *, wa
         nonlocal body
         body = await work
 
-    if not await while_connected(request.exchange, wait()):
-        raise CallerGone
+    try:
+        if not await while_connected(request.exchange, wait()):
+            raise CallerGone
+    finally:
+        work.close()  # it may never have begun
     return Answer(body)
 
 
