@@ -75,9 +75,10 @@ def test_a_project_passes_its_own_test_and_runs_its_flow(lang: str, shell: Shell
     if lang == "rust":
         (project / "target").symlink_to(CLIENTS / "rust" / "target")
         shutil.copy(CLIENTS / "rust" / "Cargo.lock", project)
-    environment = {"MAVEN_OPTS": f"-Dmaven.repo.local={maven_repository(shell.directory / 'm2')}"} if lang == "java" else {}
+    maven = f"-Dmaven.repo.local={maven_repository(shell.directory / 'm2')}"
     for step in steps[:-1]:
-        execute(step, project, **environment)
+        # What the SDK's own build keeps of its dependencies' places is not written anew.
+        execute(step, project, MAVEN_OPTS=f"{maven} -Dmdep.skip=true" if "install" in step else maven)
     assert steps[-1][:2] == ["flowspan", "run"]
     lines = [json.loads(line) for line in execute(steps[-1], project).splitlines()]
     results = {line["itemIndex"]: line["result"] for line in lines}
