@@ -31,7 +31,7 @@ def test_config_check_prints_what_holds(shell: Shell) -> None:
     assert shell.run("config", "check", "--json").lines[0]["config"]["routes"]["/x"] == [{"plugin": "builtin", "conditions": []}]
 
 
-@pytest.mark.parametrize("text", ["plugins: [", "routes: {/x: [{plugin: builtin, conditions: [{path: $.a, value: 1}]}]}"])
+@pytest.mark.parametrize("text", ["plugins: [", "routes: {/x: [{plugin: builtin, conditions: [{path: '$.a[', value: 1}]}]}"])
 def test_config_check_ends_with_78_if_it_is_wrong_or_cannot_be_run(shell: Shell, text: str) -> None:
     shell.write("f.yml", text)
     assert shell.run("config", "check", "f.yml").code == 78
