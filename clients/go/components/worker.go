@@ -37,6 +37,8 @@ const (
 	// A gateway that answers no heartbeat for so many of them is gone.
 	silentHeartbeats = 3
 	closeTimeout     = 2 * time.Second
+	// Between two messages of a worker that has more to say.
+	sendInterval = 500 * time.Microsecond
 )
 
 // RunWorker connects to a gateway as a worker of a queue and serves it until SIGTERM, SIGINT or the end of ctx: then it takes
@@ -617,6 +619,7 @@ func (w *worker) send(
 	defer beats.Stop()
 	leaving := w.leaving
 	heard := time.Now()
+	var sent time.Time
 	beat := func() error {
 		w.engine.mutex.Lock()
 		begun := w.begun
@@ -645,9 +648,14 @@ func (w *worker) send(
 			}
 			err = beat()
 		case <-w.news:
-			// Those that are about to answer come along.
+			// Those that are about to answer come along; in a rush of answers, those of half a millisecond. Sending does not wait
+			// for the wire, so without this a busy worker would send a message for every few answers.
 			runtime.Gosched()
+			if pause := sendInterval - time.Since(sent); pause > 0 {
+				time.Sleep(pause)
+			}
 			err = w.sendNews(stream, beat)
+			sent = time.Now()
 		}
 		if err != nil {
 			// The receiving side is told why.
