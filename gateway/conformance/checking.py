@@ -23,6 +23,8 @@ ANSWER_S: Final = 5.0
 
 
 class State(StrEnum):
+    """How a check ended."""
+
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
