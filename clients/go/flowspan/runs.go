@@ -299,7 +299,8 @@ func (c *Client) Wait(ctx context.Context, runID string, options *WaitOptions) (
 		for err == nil {
 			_, err = watch.NextBatch()
 		}
-		isOver := options.Timeout > 0 && ctx.Err() == nil && waiting.Err() != nil
+		// The gateway keeps the same deadline, and its word may come before this side's clock has it.
+		isOver := options.Timeout > 0 && ctx.Err() == nil && (waiting.Err() != nil || errors.Is(err, Timeout))
 		if !errors.Is(err, io.EOF) && !isOver {
 			return nil, err
 		}
