@@ -28,9 +28,7 @@ from gateway.builtins.settings import OutsideSettings
 from gateway.catalog import ComponentCatalog, OfferingServer
 from gateway.figures import Figures
 from gateway.grpc_server.listener import Listener
-from gateway.http_bridge.peer import HttpPeer
 from gateway.http_bridge.settings import HttpPlugin
-from gateway.mcp_bridge.peer import McpPeer
 from gateway.mcp_bridge.settings import McpPlugin
 from gateway.methods.table import MethodTable
 from gateway.mock_plugin import MockServer, MockSettings, offered_mocks
@@ -321,7 +319,16 @@ class Gateway:
 
 
 def _kind_of_process(plugin: StdioPlugin) -> PeerMaker:
-    return McpPeer if isinstance(plugin, McpPlugin) else HttpPeer if isinstance(plugin, HttpPlugin) else ComponentPeer
+    # Loaded where a plugin needs them: each start of a gateway would wait for them.
+    if isinstance(plugin, McpPlugin):
+        from gateway.mcp_bridge.peer import McpPeer
+
+        return McpPeer
+    if isinstance(plugin, HttpPlugin):
+        from gateway.http_bridge.peer import HttpPeer
+
+        return HttpPeer
+    return ComponentPeer
 
 
 async def open_gateway(parts: GatewayParts) -> Gateway:
