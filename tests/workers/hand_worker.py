@@ -71,6 +71,7 @@ class HandWorker:
         self._channel = grpc.aio.insecure_channel(target, [("grpc.use_local_subchannel_pool", 1)])
         self._stub = WorkerServiceStub(self._channel)
         self._call: Any = None
+        self._writing = asyncio.Lock()
         self._kept: list[pb.ConnectResponse] = []
         self.worker_id = worker_id
         self.session = ""
@@ -96,7 +97,8 @@ class HandWorker:
         await self.say(first)
 
     async def say(self, message: pb.ConnectRequest) -> None:
-        async with asyncio.timeout(WAIT_S):
+        # gRPC takes one write at a time, and heartbeats come from another task than answers.
+        async with asyncio.timeout(WAIT_S), self._writing:
             await self._call.write(message)
 
     async def receive(self) -> pb.ConnectResponse | None:
